@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: The jax_hps authors
+# SPDX-License-Identifier: Apache-2.0
+"""`OpenTable`: one table as a server holds it, and its counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from .config import TableSpec
+from .errors import ConfigError
+from .failures import Failure
+from .resolver import Resolver
+from .storage.opening import open_version
+from .storage.version import TableVersion
+from .table import Table
+
+# A local base is always waited for; this only keeps a dead disk from hanging the process.
+LOCAL_DEADLINE_S = 30.0
+
+
+class TableStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a table has answered since it was opened.
+
+    Attributes:
+        lookups: calls.
+        keys: keys of those calls, duplicates included.
+        base_hits: keys whose row came from the table on disk.
+        defaults: keys that answered the default vector because they are unknown.
+        unavailable: keys that did because a tier failed, or the server was closed.
+        degraded: keys that did because the deadline had passed.
+        failures: failures that `ParameterServer.check` raises or has raised.
+        bytes: bytes of rows handed out.
+    """
+
+    lookups: int
+    keys: int
+    base_hits: int
+    defaults: int
+    unavailable: int
+    degraded: int
+    failures: int
+    bytes: int
+
+
+class OpenTable:
+    """A table that a server has opened: its version, native twin and resolver."""
+
+    def __init__(self, server: str, spec: TableSpec) -> None:
+        self.key = self.key_of(spec.name, spec.model)
+        self.version = open_version(spec.path)
+        self.handle = Table(
+            server=server,
+            model=spec.model,
+            name=spec.name,
+            dim=self.version.dim,
+            dtype=self.version.dtype.name,
+            key_dtype=spec.key_dtype or self.version.key_dtype,
+            num_rows=self.version.num_rows,
+            is_dense=self.version.is_dense,
+        )
+        default = _default_row(spec, self.version)
+        self._resolver = self._make_resolver()
+        queue = self._resolver.queue if self._resolver else None
+        self._native = _native.Table(
+            self.handle.full_name,
+            self.version.make_base(queue=queue, default=default),
+            missing_is_error=spec.on_missing == "error",
+            strict=spec.strict,
+            deadline_s=spec.deadline_s if self.version.is_remote else LOCAL_DEADLINE_S,
+        )
+
+    @staticmethod
+    def key_of(name: str, model: str) -> str:
+        """By what a server's methods name the table."""
+        return name if model == "default" else f"{model}/{name}"
+
+    def publish(self) -> None:
+        """Let lookups find the table."""
+        self._native.open()
+
+    def close(self) -> None:
+        """Take the table from lookups and stop its threads."""
+        self._native.close()
+        if self._resolver:
+            self._resolver.close()
+
+    def stats(self) -> TableStats:
+        """Read the counters."""
+        return TableStats(**self._native.stats())
+
+    def take_failures(self) -> list[Failure]:
+        """Take what no call could raise."""
+        return self._native.take_failures()
+
+    def __repr__(self) -> str:
+        table = self.handle
+        kind = "dense" if table.is_dense else "sparse"
+        return (
+            f"{table.full_name}: {table.num_rows} {kind} rows of {table.dim} "
+            f"{table.dtype}, read by {self.version.reader}"
+        )
+
+    def _make_resolver(self) -> Resolver | None:
+        array = self.version.tensorstore
+        return Resolver(self.handle.full_name, array) if array else None
+
+
+def _default_row(spec: TableSpec, version: TableVersion) -> NDArray[Any] | None:
+    if spec.default is None:
+        return None
+    default = np.asarray(spec.default, version.dtype)
+    if default.shape not in ((), (version.dim,)):
+        raise ConfigError(
+            f"TableSpec {spec.name!r}: default has {default.size} elements; expected a "
+            f"scalar or a vector of the table's dim, {version.dim}."
+        )
+    return np.full(version.dim, default, version.dtype)

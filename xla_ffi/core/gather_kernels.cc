@@ -1,0 +1,181 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Compiled once per instruction set, each time under another name (JAX_HPS_ISA).
+
+#include "core/gather_kernels.h"
+
+#include <cstring>
+#include <type_traits>
+
+#include "core/float_convert.h"
+
+namespace jax_hps {
+namespace JAX_HPS_ISA {
+namespace {
+
+template <typename Key>
+int64_t load_key(const GatherJob& job, int64_t position) {
+  Key key;
+  std::memcpy(&key, static_cast<const std::byte*>(job.keys) + position * int64_t{sizeof(Key)},
+              sizeof(Key));
+  return static_cast<int64_t>(key);
+}
+
+template <typename Key>
+void fetch_lines(const GatherJob& job, int64_t begin, int count, const IndexLine** lines) {
+  for (int i = 0; i < count; ++i) {
+    lines[i] = job.index.home(load_key<Key>(job, begin + i));
+    __builtin_prefetch(lines[i]);
+  }
+}
+
+struct Flat {
+  static const std::byte* address(const GatherJob& job, int64_t row, size_t row_bytes) {
+    return job.flat + static_cast<size_t>(row) * row_bytes;
+  }
+};
+
+struct Scattered {
+  static const std::byte* address(const GatherJob& job, int64_t row, size_t row_bytes) {
+    const uint64_t r = static_cast<uint64_t>(row);
+    const std::byte* chunk = job.chunks[r / job.chunk_rows];
+    return chunk ? chunk + r % job.chunk_rows * row_bytes : job.fill_row;
+  }
+};
+
+// The hardware follows a row's first lines by itself; more requests than this only queue up.
+constexpr size_t kFetchBytes = 1024;
+
+inline void fetch_row(const std::byte* row, size_t row_bytes) {
+  const size_t end = row_bytes < kFetchBytes ? row_bytes : kFetchBytes;
+  for (size_t at = 0; at < end; at += 64) __builtin_prefetch(row + at);
+  // A row that does not start at a line's beginning reaches into one more.
+  __builtin_prefetch(row + end - 1);
+}
+
+template <typename Key, bool kSparse, typename Rows>
+int resolve_rows(const GatherJob& job, int64_t begin, int count, const IndexLine* const* lines,
+                 const std::byte** rows) {
+  const size_t row_bytes = job.row_bytes();
+  int known = 0;
+  for (int i = 0; i < count; ++i) {
+    const int64_t key = load_key<Key>(job, begin + i);
+    const int64_t row = kSparse ? job.index.find_from(lines[i], key) : key;
+    const bool is_known = static_cast<uint64_t>(row) < job.num_rows;
+    rows[i] = is_known ? Rows::address(job, row, row_bytes) : job.default_row;
+    fetch_row(rows[i], row_bytes);
+    known += is_known;
+    if (job.found) job.found[begin + i] = is_known;
+  }
+  return known;
+}
+
+template <size_t kBytes>
+inline void copy_fixed(std::byte* out, const std::byte* row) {
+  constexpr size_t kStep = kBytes < 64 ? kBytes : 64;
+  for (size_t at = 0; at < kBytes; at += kStep) std::memcpy(out + at, row + at, kStep);
+}
+
+template <size_t kBytes>
+void copy_rows_fixed(const GatherJob&, const std::byte* const* rows, int count, std::byte* out) {
+  for (int i = 0; i < count; ++i, out += kBytes) copy_fixed<kBytes>(out, rows[i]);
+}
+
+void copy_rows_any(const GatherJob& job, const std::byte* const* rows, int count, std::byte* out) {
+  const size_t bytes = job.row_bytes();
+  for (int i = 0; i < count; ++i, out += bytes) std::memcpy(out, rows[i], bytes);
+}
+
+template <typename From, typename To>
+void convert_rows(const GatherJob& job, const std::byte* const* rows, int count, std::byte* out) {
+  const int64_t dim = job.dim;
+  for (int i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < dim; ++j, out += sizeof(To)) {
+      From element;
+      std::memcpy(&element, rows[i] + j * int64_t{sizeof(From)}, sizeof(From));
+      const To converted = narrow<To>(widen(element));
+      std::memcpy(out, &converted, sizeof(To));
+    }
+  }
+}
+
+GatherKernels::Fetch choose_fetch(const GatherJob& job) {
+  constexpr GatherKernels::Fetch kByKey[] = {fetch_lines<int32_t>, fetch_lines<uint32_t>,
+                                             fetch_lines<int64_t>};
+  return kByKey[static_cast<int>(job.key_type)];
+}
+
+template <typename Key>
+GatherKernels::Resolve choose_resolve_for_key(const GatherJob& job) {
+  const bool flat = job.chunks == nullptr;
+  if (job.index.lines == nullptr) {
+    return flat ? resolve_rows<Key, false, Flat> : resolve_rows<Key, false, Scattered>;
+  }
+  return flat ? resolve_rows<Key, true, Flat> : resolve_rows<Key, true, Scattered>;
+}
+
+GatherKernels::Resolve choose_resolve(const GatherJob& job) {
+  switch (job.key_type) {
+    case KeyType::kInt32:
+      return choose_resolve_for_key<int32_t>(job);
+    case KeyType::kUInt32:
+      return choose_resolve_for_key<uint32_t>(job);
+    case KeyType::kInt64:
+      break;
+  }
+  return choose_resolve_for_key<int64_t>(job);
+}
+
+GatherKernels::Copy choose_plain_copy(size_t row_bytes) {
+  switch (row_bytes) {
+    case 16:
+      return copy_rows_fixed<16>;
+    case 32:
+      return copy_rows_fixed<32>;
+    case 64:
+      return copy_rows_fixed<64>;
+    case 128:
+      return copy_rows_fixed<128>;
+    case 256:
+      return copy_rows_fixed<256>;
+    case 512:
+      return copy_rows_fixed<512>;
+    case 1024:
+      return copy_rows_fixed<1024>;
+    default:
+      return copy_rows_any;
+  }
+}
+
+template <typename From>
+GatherKernels::Copy choose_conversion(DType output) {
+  constexpr GatherKernels::Copy kByOutput[] = {convert_rows<From, float>, convert_rows<From, Half>,
+                                               convert_rows<From, BFloat>};
+  return kByOutput[static_cast<int>(output)];
+}
+
+GatherKernels::Copy choose_copy(const GatherJob& job) {
+  if (job.stored == job.output) return choose_plain_copy(job.row_bytes());
+  switch (job.stored) {
+    case DType::kFloat32:
+      return choose_conversion<float>(job.output);
+    case DType::kFloat16:
+      return choose_conversion<Half>(job.output);
+    case DType::kBFloat16:
+      break;
+  }
+  return choose_conversion<BFloat>(job.output);
+}
+
+#define JAX_HPS_STRING_(x) #x
+#define JAX_HPS_STRING(x) JAX_HPS_STRING_(x)
+
+}  // namespace
+
+extern const GatherKernels kKernels;
+const GatherKernels kKernels = {JAX_HPS_STRING(JAX_HPS_ISA), choose_fetch, choose_resolve,
+                                choose_copy};
+
+}  // namespace JAX_HPS_ISA
+}  // namespace jax_hps

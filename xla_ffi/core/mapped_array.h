@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/array_layout.h"
+#include "core/memory.h"
+
+namespace jax_hps {
+
+/// A zarr3 array on a local disk, mapped for random reads.
+///
+/// Every shard is checked when it is opened: its length, the CRC of its index and the bounds of
+/// every entry, so that no row address lies outside its file. Files must not change afterwards.
+///
+/// Where all chunks are present and in order (whatever ArrayWriter wrote, and what TensorStore
+/// writes), the shards are mapped one behind the other and the array is *flat*: row r lies at
+/// flat() + r * row_bytes. Otherwise chunk_table() holds the address of each chunk, null for an
+/// absent one, whose rows read as fill_row().
+class MappedArray {
+ public:
+  /// `fill`: one row; empty for zeros. Throws Error(kCorrupt | kIo | kInvalidArgument).
+  MappedArray(const std::string& folder, const ArrayLayout& layout, std::vector<std::byte> fill);
+
+  const ArrayLayout& layout() const { return layout_; }
+  bool is_flat() const { return chunks_.empty(); }
+  const std::byte* flat() const { return region_.data(); }
+  const std::vector<const std::byte*>& chunk_table() const { return chunks_; }
+  const std::byte* fill_row() const { return fill_.data(); }
+  const std::byte* row(int64_t row) const;
+
+  /// Bytes of files mapped.
+  size_t mapped_bytes() const { return mapped_bytes_; }
+  /// Bytes of memory held besides: the chunk table of an array that is not flat.
+  size_t table_bytes() const { return chunks_.capacity() * sizeof(chunks_[0]); }
+
+  /// Gives back the pages that a scan has touched; they stay in the page cache.
+  void release_pages() const;
+
+ private:
+  struct Shard;
+
+  void map_flat(const std::string& folder, const std::vector<Shard>& shards);
+  void map_scattered(const std::string& folder, const std::vector<Shard>& shards);
+
+  ArrayLayout layout_;
+  std::vector<std::byte> fill_;
+  Mapping region_;
+  std::vector<const std::byte*> chunks_;
+  size_t mapped_bytes_ = 0;
+};
+
+}  // namespace jax_hps

@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+#include "core/registry.h"
+
+#include <utility>
+
+namespace jax_hps {
+
+Registry& Registry::instance() {
+  static Registry& registry = *new Registry;
+  return registry;
+}
+
+bool Registry::add(std::shared_ptr<Table> table) {
+  const std::lock_guard lock(writers_);
+  auto next = std::make_shared<Map>(*tables_.load());
+  const std::string name = table->name;
+  if (!next->emplace(name, std::move(table)).second) return false;
+  tables_.store(std::move(next));
+  return true;
+}
+
+void Registry::remove(const Table& table) {
+  const std::lock_guard lock(writers_);
+  auto next = std::make_shared<Map>(*tables_.load());
+  const auto found = next->find(table.name);
+  if (found == next->end() || found->second.get() != &table) return;
+  next->erase(found);
+  tables_.store(std::move(next));
+}
+
+std::shared_ptr<Table> Registry::find(std::string_view name) const {
+  const auto tables = tables_.load(std::memory_order_acquire);
+  const auto found = tables->find(name);
+  return found == tables->end() ? nullptr : found->second;
+}
+
+}  // namespace jax_hps

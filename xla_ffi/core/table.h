@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base.h"
+#include "core/counters.h"
+
+namespace jax_hps {
+
+/// Why a lookup could not answer as asked. Hosts map the code to an exception or a status.
+struct Failure {
+  enum class Code { kClosed, kMissingKey, kUnavailable, kDeadline, kInvalidArgument };
+  Code code;
+  std::string message;
+  std::string table = {};  ///< full name
+};
+
+/// The failures that no call could raise, until somebody asks. Keeps the first few.
+class FailureLog {
+ public:
+  void add(Failure failure);
+  /// Takes out those of tables whose full names begin with the prefix.
+  std::vector<Failure> take(std::string_view prefix = "");
+
+ private:
+  static constexpr size_t kKept = 64;
+  std::mutex mutex_;
+  std::vector<Failure> failures_;
+};
+
+/// An open table: its current base, how it treats what goes wrong, what it has counted.
+class Table {
+ public:
+  struct Options {
+    bool missing_is_error = false;  ///< Unknown keys are failures.
+    bool strict = false;            ///< Failures are raised in the call, come what may.
+    double deadline_s = 1.0;        ///< How long rows from a resolver are waited for.
+  };
+
+  Table(std::string name, std::shared_ptr<const Base> base, Options options)
+      : name(std::move(name)), base(std::move(base)), options(options) {}
+
+  const std::string name;  ///< "server/model/table"
+  const std::shared_ptr<const Base> base;
+  const Options options;
+  Counters counters;
+  FailureLog failures;
+};
+
+}  // namespace jax_hps
