@@ -74,6 +74,10 @@ class MappedArray:
     @property
     def is_flat(self) -> bool:
         """All chunks present and in order: a row's place is row * row_bytes."""
+    @property
+    def num_files(self) -> int: ...
+    def warm(self, file: int) -> int:
+        """Read a shard file into the page cache, in huge pages if possible; its bytes."""
 
 class KeyIndex:
     """int64 key -> row number, in lines of 64 bytes; every 64-bit value is a key."""

@@ -55,8 +55,7 @@ std::shared_ptr<MappedArray> map_array(const std::string& folder, int rank, int6
   std::vector<std::byte> row = fill_row(fill, row_bytes);
   const py::gil_scoped_release release;
   return std::make_shared<MappedArray>(
-      folder,
-      make_layout(rank, num_rows, row_bytes, shard_rows, chunk_rows, sharded, index_at_end),
+      folder, make_layout(rank, num_rows, row_bytes, shard_rows, chunk_rows, sharded, index_at_end),
       std::move(row));
 }
 
@@ -104,7 +103,9 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("num_rows", [](const MappedArray& a) { return a.layout().num_rows; })
       .def_property_readonly("row_bytes", [](const MappedArray& a) { return a.layout().row_bytes; })
       .def_property_readonly("mapped_bytes", &MappedArray::mapped_bytes)
-      .def_property_readonly("is_flat", &MappedArray::is_flat);
+      .def_property_readonly("is_flat", &MappedArray::is_flat)
+      .def_property_readonly("num_files", &MappedArray::num_files)
+      .def("warm", &MappedArray::warm, py::arg("file"), py::call_guard<py::gil_scoped_release>());
 
   py::class_<KeyIndex, std::shared_ptr<KeyIndex>>(module, "KeyIndex")
       .def(py::init<int64_t>(), py::arg("expected_keys") = 0)

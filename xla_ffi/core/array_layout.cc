@@ -12,12 +12,13 @@ void ArrayLayout::check() const {
                      (sharded || chunk_rows == shard_rows) &&
                      shard_rows <= INT64_MAX / row_bytes / 2;
   if (!sound) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "array layout: expected rank 1 or 2, positive row_bytes, and chunk_rows that divide "
-                "shard_rows (equal where unsharded), got rank " +
-                    std::to_string(rank) + ", num_rows " + std::to_string(num_rows) +
-                    ", row_bytes " + std::to_string(row_bytes) + ", shard_rows " +
-                    std::to_string(shard_rows) + ", chunk_rows " + std::to_string(chunk_rows) + ".");
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "array layout: expected rank 1 or 2, positive row_bytes, and chunk_rows that divide "
+        "shard_rows (equal where unsharded), got rank " +
+            std::to_string(rank) + ", num_rows " + std::to_string(num_rows) + ", row_bytes " +
+            std::to_string(row_bytes) + ", shard_rows " + std::to_string(shard_rows) +
+            ", chunk_rows " + std::to_string(chunk_rows) + ".");
   }
 }
 

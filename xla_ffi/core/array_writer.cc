@@ -41,10 +41,9 @@ ArrayWriter::ArrayWriter(std::string folder, ArrayLayout layout)
 
 void ArrayWriter::append(const void* rows, size_t bytes) {
   if (bytes % layout_.row_bytes != 0) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "append to " + folder_ + ": expected a multiple of " +
-                    std::to_string(layout_.row_bytes) + " bytes, got " + std::to_string(bytes) +
-                    ".");
+    throw Error(ErrorCode::kInvalidArgument, "append to " + folder_ + ": expected a multiple of " +
+                                                 std::to_string(layout_.row_bytes) +
+                                                 " bytes, got " + std::to_string(bytes) + ".");
   }
   const char* p = static_cast<const char*>(rows);
   const int64_t full = layout_.shard_rows * layout_.row_bytes;

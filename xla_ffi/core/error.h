@@ -21,8 +21,7 @@ enum class ErrorCode {
 /// The one exception of the core. Thrown while tables are opened or written, never by a lookup.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, std::string message)
-      : std::runtime_error(std::move(message)), code(code) {}
+  Error(ErrorCode code, std::string message) : std::runtime_error(std::move(message)), code(code) {}
 
   /// A failed system call: "<what> <path>: <strerror>".
   static Error io(const std::string& what, const std::string& path, int system_error = errno) {

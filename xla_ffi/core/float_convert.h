@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/inline.h"
+
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
@@ -19,22 +21,22 @@ struct BFloat {
   uint16_t bits;
 };
 
-inline uint32_t bits_of(float value) {
+JAX_HPS_INLINE uint32_t bits_of(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
   return bits;
 }
 
-inline float float_of(uint32_t bits) {
+JAX_HPS_INLINE float float_of(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
 }
 
-inline float widen(float value) { return value; }
-inline float widen(BFloat value) { return float_of(uint32_t{value.bits} << 16); }
+JAX_HPS_INLINE float widen(float value) { return value; }
+JAX_HPS_INLINE float widen(BFloat value) { return float_of(uint32_t{value.bits} << 16); }
 
-inline float widen(Half value) {
+JAX_HPS_INLINE float widen(Half value) {
 #if defined(__F16C__)
   return _cvtsh_ss(value.bits);
 #else
@@ -51,15 +53,15 @@ inline float widen(Half value) {
 
 /// Rounds to nearest, ties to even, as every astype does; NaN stays NaN.
 template <typename To>
-To narrow(float value);
+JAX_HPS_INLINE To narrow(float value);
 
 template <>
-inline float narrow<float>(float value) {
+JAX_HPS_INLINE float narrow<float>(float value) {
   return value;
 }
 
 template <>
-inline BFloat narrow<BFloat>(float value) {
+JAX_HPS_INLINE BFloat narrow<BFloat>(float value) {
   const uint32_t bits = bits_of(value);
   const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const uint32_t quiet_nan = (bits >> 16 & 0x8000) | 0x7fc0;
@@ -67,7 +69,7 @@ inline BFloat narrow<BFloat>(float value) {
 }
 
 template <>
-inline Half narrow<Half>(float value) {
+JAX_HPS_INLINE Half narrow<Half>(float value) {
 #if defined(__F16C__)
   return {static_cast<uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT))};
 #else

@@ -89,103 +89,101 @@ bool faulted_since_asked() {
   return std::exchange(seen, now) != now;
 }
 
-struct Kernel {
-  explicit Kernel(const GatherJob& job)
-      : fetch(job.index.lines ? gather_kernels().fetch(job) : nullptr),
-        resolve(gather_kernels().resolve(job)),
-        copy(gather_kernels().copy(job)) {}
-  GatherKernels::Fetch fetch;
-  GatherKernels::Resolve resolve;
-  GatherKernels::Copy copy;
-};
-
-// A block on its way through the pipeline.
-struct Block {
-  int64_t begin = 0;
-  int count = 0;
-  const IndexLine* lines[kBlockKeys];
-  const std::byte* rows[kBlockKeys];
-};
-
 // One thread's gather over [begin, end).
 class Gatherer {
  public:
   Gatherer(const GatherJob& job, int64_t begin, int64_t end)
-      : job_(job), kernel_(job), next_(begin), end_(end) {}
+      : job_(job),
+        sparse_(job.index.lines != nullptr),
+        hash_(gather_kernels().hash(job)),
+        probe_(gather_kernels().probe(job)),
+        resolve_(gather_kernels().resolve(job)),
+        copy_(gather_kernels().copy(job)),
+        next_(begin),
+        end_(end) {}
 
   int64_t run() {
     bool on_disk = false;
-    while (next_ < end_) {
-      if (on_disk) {
-        on_disk = gather_window();
-      } else {
-        on_disk = gather_in_memory();
-      }
-    }
+    while (next_ < end_) on_disk = on_disk ? gather_from_disk() : gather_from_memory();
     return known_;
   }
 
  private:
-  void fetch(Block& block, int64_t begin, int count) {
-    block.begin = begin;
-    block.count = count;
-    if (kernel_.fetch) kernel_.fetch(job_, begin, count, block.lines);
+  void hash(GatherBlock& block, int64_t count) {
+    block.begin = next_;
+    block.count = static_cast<int>(count);
+    next_ += count;
+    if (sparse_) hash_(job_, block);
   }
-  void resolve(Block& block) {
-    known_ += kernel_.resolve(job_, block.begin, block.count, block.lines, block.rows);
+  void probe(GatherBlock& block, const GatherBlock& ahead) {
+    if (sparse_) probe_(job_, block, ahead);
   }
-  void copy(const Block& block) {
-    kernel_.copy(job_, block.rows, block.count,
-                 job_.out + static_cast<size_t>(block.begin) * job_.out_row_bytes());
+  void resolve(GatherBlock& block) { known_ += resolve_(job_, block); }
+  void copy(const GatherBlock& block, const GatherBlock& ahead) {
+    copy_(job_, block, ahead, job_.out + static_cast<size_t>(block.begin) * job_.out_row_bytes());
   }
 
   // Runs the pipeline until the end, or until a copy had to wait for a disk (then true).
-  bool gather_in_memory() {
-    Block ring[3];
+  bool gather_from_memory() {
+    // In each step a block is hashed, the one before it probed, then resolved, then copied; empty
+    // blocks go before the first and behind the last.
+    GatherBlock ring[4];
     // The first blocks are short, so that a cold table is noticed after one row and not after 32.
-    int size = 1;
-    int64_t issued = 0, resolved = 0, copied = 0;
+    int64_t size = 1;
     uint64_t before = ticks();
     bool waited = false;
-    while (copied < issued || (next_ < end_ && !waited)) {
-      if (next_ < end_ && !waited) {
-        const int count = static_cast<int>(std::min<int64_t>(size, end_ - next_));
-        fetch(ring[issued++ % 3], next_, count);
-        next_ += count;
-        size = std::min(4 * size, kBlockKeys);
-      }
-      const bool draining = next_ >= end_ || waited;
-      if (resolved < issued - (draining ? 0 : 1)) resolve(ring[resolved++ % 3]);
-      if (copied < issued - (draining ? 0 : 2) && copied < resolved) {
-        copy(ring[copied++ % 3]);
-        const uint64_t now = ticks();
-        if (now - before > kSuspiciousTicks && faulted_since_asked()) waited = true;
-        before = now;
-      }
+    for (int64_t step = 0, drained = 0; drained < 4; ++step) {
+      const auto block = [&](int64_t age) -> GatherBlock& { return ring[(step - age) & 3]; };
+      const int64_t count = waited ? 0 : std::min(size, end_ - next_);
+      hash(block(0), count);
+      probe(block(1), block(0));
+      resolve(block(2));
+      copy(block(3), block(2));
+      const uint64_t now = ticks();
+      waited = waited || (now - before > kSuspiciousTicks && faulted_since_asked());
+      before = now;
+      size = std::min<int64_t>(4 * size, kBlockKeys);
+      drained = count > 0 ? 0 : drained + 1;
     }
     return waited;
   }
 
-  // Asks for the pages of the next rows all at once, then copies the rows. Returns whether any
-  // page had to be read.
-  bool gather_window() {
-    const int64_t count = std::min(kWindowKeys, end_ - next_);
+  // A run of blocks whose pages are asked for together.
+  struct Window {
+    int64_t count = 0;  // of keys
+    GatherBlock blocks[kWindowKeys / kBlockKeys];
+  };
+
+  // Asks for the pages of the next keys, one window ahead of the one that is copied, until the end
+  // or until a window had all its pages (then false).
+  bool gather_from_disk() {
+    Window windows[2];
+    bool reading = ask_for(windows[0]);
+    for (int i = 0; windows[i].count > 0; i = 1 - i) {
+      windows[1 - i].count = 0;
+      if (reading) reading = ask_for(windows[1 - i]);
+      for (int64_t done = 0; done < windows[i].count; done += kBlockKeys) {
+        copy(windows[i].blocks[done / kBlockKeys], GatherBlock());
+      }
+    }
+    return reading;
+  }
+
+  // Resolves the next keys and asks for their pages; returns whether any had to be read.
+  bool ask_for(Window& window) {
+    window.count = std::min(kWindowKeys, end_ - next_);
     const long read_before = thread_io().blocks_read;
-    Block blocks[kWindowKeys / kBlockKeys];
-    int used = 0;
-    for (int64_t done = 0; done < count; done += kBlockKeys) {
-      Block& block = blocks[used++];
-      fetch(block, next_ + done, static_cast<int>(std::min<int64_t>(kBlockKeys, count - done)));
+    for (int64_t done = 0; done < window.count; done += kBlockKeys) {
+      GatherBlock& block = window.blocks[done / kBlockKeys];
+      hash(block, std::min<int64_t>(kBlockKeys, window.count - done));
+      probe(block, GatherBlock());
       resolve(block);
       advise(block);
     }
-    const bool read = thread_io().blocks_read != read_before;
-    for (int i = 0; i < used; ++i) copy(blocks[i]);
-    next_ += count;
-    return read;
+    return thread_io().blocks_read != read_before;
   }
 
-  void advise(const Block& block) {
+  void advise(const GatherBlock& block) {
     const size_t row_bytes = job_.row_bytes();
     for (int i = 0; i < block.count; ++i) {
       const uintptr_t address = reinterpret_cast<uintptr_t>(block.rows[i]);
@@ -195,7 +193,11 @@ class Gatherer {
   }
 
   const GatherJob& job_;
-  const Kernel kernel_;
+  const bool sparse_;
+  const GatherKernels::Hash hash_;
+  const GatherKernels::Probe probe_;
+  const GatherKernels::Resolve resolve_;
+  const GatherKernels::Copy copy_;
   int64_t next_;
   const int64_t end_;
   int64_t known_ = 0;
@@ -214,9 +216,11 @@ int64_t gather(const GatherJob& job, int64_t begin, int64_t end) {
 
 void copy_rows(const GatherJob& job, const std::byte* const* rows) {
   const GatherKernels::Copy copy = gather_kernels().copy(job);
-  for (int64_t done = 0; done < job.count; done += kBlockKeys) {
-    copy(job, rows + done, static_cast<int>(std::min<int64_t>(kBlockKeys, job.count - done)),
-         job.out + static_cast<size_t>(done) * job.out_row_bytes());
+  GatherBlock block;
+  for (int64_t done = 0; done < job.count; done += block.count) {
+    block.count = static_cast<int>(std::min<int64_t>(kBlockKeys, job.count - done));
+    std::copy_n(rows + done, block.count, block.rows);
+    copy(job, block, GatherBlock(), job.out + static_cast<size_t>(done) * job.out_row_bytes());
   }
 }
 

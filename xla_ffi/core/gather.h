@@ -34,8 +34,10 @@ struct GatherJob {
   std::byte* out = nullptr;  ///< [count, dim] of `output`
   bool* found = nullptr;     ///< [count], or null where nobody asks
 
-  size_t row_bytes() const { return static_cast<size_t>(dim) * itemsize(stored); }
-  size_t out_row_bytes() const { return static_cast<size_t>(dim) * itemsize(output); }
+  JAX_HPS_INLINE size_t row_bytes() const { return static_cast<size_t>(dim) * itemsize(stored); }
+  JAX_HPS_INLINE size_t out_row_bytes() const {
+    return static_cast<size_t>(dim) * itemsize(output);
+  }
 };
 
 /// Gathers keys [begin, end) of the job and returns how many were known.

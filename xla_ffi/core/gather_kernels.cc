@@ -22,12 +22,44 @@ int64_t load_key(const GatherJob& job, int64_t position) {
   return static_cast<int64_t>(key);
 }
 
-template <typename Key>
-void fetch_lines(const GatherJob& job, int64_t begin, int count, const IndexLine** lines) {
-  for (int i = 0; i < count; ++i) {
-    lines[i] = job.index.home(load_key<Key>(job, begin + i));
-    __builtin_prefetch(lines[i]);
+// In `numbers`: not in the home line, but perhaps in `lines`, the next one.
+constexpr int64_t kFurther = -2;
+
+// Calls each(i) for the things of a block, and fetch(i) for those of the one ahead, in step.
+template <typename Each, typename Fetch>
+inline void in_step(int count, int ahead, Each each, Fetch fetch) {
+  const int both = count < ahead ? count : ahead;
+  for (int i = 0; i < both; ++i) {
+    fetch(i);
+    each(i);
   }
+  for (int i = both; i < count; ++i) each(i);
+  for (int i = both; i < ahead; ++i) fetch(i);
+}
+
+template <typename Key>
+void hash_keys(const GatherJob& job, GatherBlock& block) {
+  for (int i = 0; i < block.count; ++i) {
+    block.lines[i] = job.index.home(load_key<Key>(job, block.begin + i));
+  }
+}
+
+template <typename Key>
+void probe_lines(const GatherJob& job, GatherBlock& block, const GatherBlock& ahead) {
+  const auto probe = [&](int i) {
+    const IndexLine* line = block.lines[i];
+    const int place = line->find(load_key<Key>(job, block.begin + i));
+    if (place >= 0) {
+      block.numbers[i] = line->row(place);
+    } else if (!line->overflows()) {
+      block.numbers[i] = -1;
+    } else {
+      block.numbers[i] = kFurther;
+      block.lines[i] = job.index.next(line);
+      __builtin_prefetch(block.lines[i]);
+    }
+  };
+  in_step(block.count, ahead.count, probe, [&](int i) { __builtin_prefetch(ahead.lines[i]); });
 }
 
 struct Flat {
@@ -54,19 +86,23 @@ inline void fetch_row(const std::byte* row, size_t row_bytes) {
   __builtin_prefetch(row + end - 1);
 }
 
+template <typename Key, bool kSparse>
+inline int64_t row_number(const GatherJob& job, const GatherBlock& block, int i) {
+  if (kSparse && block.numbers[i] != kFurther) return block.numbers[i];
+  const int64_t key = load_key<Key>(job, block.begin + i);
+  return kSparse ? job.index.find_from(block.lines[i], key) : key;
+}
+
 template <typename Key, bool kSparse, typename Rows>
-int resolve_rows(const GatherJob& job, int64_t begin, int count, const IndexLine* const* lines,
-                 const std::byte** rows) {
+int resolve_rows(const GatherJob& job, GatherBlock& block) {
   const size_t row_bytes = job.row_bytes();
   int known = 0;
-  for (int i = 0; i < count; ++i) {
-    const int64_t key = load_key<Key>(job, begin + i);
-    const int64_t row = kSparse ? job.index.find_from(lines[i], key) : key;
+  for (int i = 0; i < block.count; ++i) {
+    const int64_t row = row_number<Key, kSparse>(job, block, i);
     const bool is_known = static_cast<uint64_t>(row) < job.num_rows;
-    rows[i] = is_known ? Rows::address(job, row, row_bytes) : job.default_row;
-    fetch_row(rows[i], row_bytes);
+    block.rows[i] = is_known ? Rows::address(job, row, row_bytes) : job.default_row;
     known += is_known;
-    if (job.found) job.found[begin + i] = is_known;
+    if (job.found) job.found[block.begin + i] = is_known;
   }
   return known;
 }
@@ -78,31 +114,50 @@ inline void copy_fixed(std::byte* out, const std::byte* row) {
 }
 
 template <size_t kBytes>
-void copy_rows_fixed(const GatherJob&, const std::byte* const* rows, int count, std::byte* out) {
-  for (int i = 0; i < count; ++i, out += kBytes) copy_fixed<kBytes>(out, rows[i]);
+void copy_rows_fixed(const GatherJob&, const GatherBlock& block, const GatherBlock& ahead,
+                     std::byte* out) {
+  in_step(
+      block.count, ahead.count, [&](int i) { copy_fixed<kBytes>(out + i * kBytes, block.rows[i]); },
+      [&](int i) { fetch_row(ahead.rows[i], kBytes); });
 }
 
-void copy_rows_any(const GatherJob& job, const std::byte* const* rows, int count, std::byte* out) {
+void copy_rows_any(const GatherJob& job, const GatherBlock& block, const GatherBlock& ahead,
+                   std::byte* out) {
   const size_t bytes = job.row_bytes();
-  for (int i = 0; i < count; ++i, out += bytes) std::memcpy(out, rows[i], bytes);
+  in_step(
+      block.count, ahead.count, [&](int i) { std::memcpy(out + i * bytes, block.rows[i], bytes); },
+      [&](int i) { fetch_row(ahead.rows[i], bytes); });
 }
 
 template <typename From, typename To>
-void convert_rows(const GatherJob& job, const std::byte* const* rows, int count, std::byte* out) {
-  const int64_t dim = job.dim;
-  for (int i = 0; i < count; ++i) {
-    for (int64_t j = 0; j < dim; ++j, out += sizeof(To)) {
-      From element;
-      std::memcpy(&element, rows[i] + j * int64_t{sizeof(From)}, sizeof(From));
-      const To converted = narrow<To>(widen(element));
-      std::memcpy(out, &converted, sizeof(To));
-    }
+inline void convert_row(const std::byte* row, int64_t dim, std::byte* out) {
+  for (int64_t j = 0; j < dim; ++j) {
+    From element;
+    std::memcpy(&element, row + j * int64_t{sizeof(From)}, sizeof(From));
+    const To converted = narrow<To>(widen(element));
+    std::memcpy(out + j * int64_t{sizeof(To)}, &converted, sizeof(To));
   }
 }
 
-GatherKernels::Fetch choose_fetch(const GatherJob& job) {
-  constexpr GatherKernels::Fetch kByKey[] = {fetch_lines<int32_t>, fetch_lines<uint32_t>,
-                                             fetch_lines<int64_t>};
+template <typename From, typename To>
+void convert_rows(const GatherJob& job, const GatherBlock& block, const GatherBlock& ahead,
+                  std::byte* out) {
+  const size_t bytes = job.row_bytes(), out_bytes = job.out_row_bytes();
+  in_step(
+      block.count, ahead.count,
+      [&](int i) { convert_row<From, To>(block.rows[i], job.dim, out + i * out_bytes); },
+      [&](int i) { fetch_row(ahead.rows[i], bytes); });
+}
+
+GatherKernels::Hash choose_hash(const GatherJob& job) {
+  constexpr GatherKernels::Hash kByKey[] = {hash_keys<int32_t>, hash_keys<uint32_t>,
+                                            hash_keys<int64_t>};
+  return kByKey[static_cast<int>(job.key_type)];
+}
+
+GatherKernels::Probe choose_probe(const GatherJob& job) {
+  constexpr GatherKernels::Probe kByKey[] = {probe_lines<int32_t>, probe_lines<uint32_t>,
+                                             probe_lines<int64_t>};
   return kByKey[static_cast<int>(job.key_type)];
 }
 
@@ -174,8 +229,8 @@ GatherKernels::Copy choose_copy(const GatherJob& job) {
 }  // namespace
 
 extern const GatherKernels kKernels;
-const GatherKernels kKernels = {JAX_HPS_STRING(JAX_HPS_ISA), choose_fetch, choose_resolve,
-                                choose_copy};
+const GatherKernels kKernels = {JAX_HPS_STRING(JAX_HPS_ISA), choose_hash, choose_probe,
+                                choose_resolve, choose_copy};
 
 }  // namespace JAX_HPS_ISA
 }  // namespace jax_hps

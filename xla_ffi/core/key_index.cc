@@ -93,7 +93,7 @@ int64_t KeyIndex::place(int64_t key, int64_t row) {
     if (found >= 0) return line->row(found);
     if (line->count() < IndexLine::kKeys) break;  // A line with room never overflowed.
     line->meta |= IndexLine::kOverflow;
-    if (++line == lines() + num_lines_) line = lines();
+    line = const_cast<IndexLine*>(view().next(line));
   }
   line->append(key, row);
   return -1;

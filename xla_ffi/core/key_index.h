@@ -6,7 +6,12 @@
 #include <cstdint>
 #include <vector>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "core/hash.h"
+#include "core/inline.h"
 #include "core/memory.h"
 
 namespace jax_hps {
@@ -29,24 +34,36 @@ struct alignas(64) IndexLine {
   uint32_t rows[kKeys];
   uint32_t meta;
 
-  int count() const { return static_cast<int>(meta & kCountMask); }
-  bool overflows() const { return (meta & kOverflow) != 0; }
+  JAX_HPS_INLINE int count() const { return static_cast<int>(meta & kCountMask); }
+  JAX_HPS_INLINE bool overflows() const { return (meta & kOverflow) != 0; }
 
   /// Place of the key in this line, -1 if it is not here.
-  int find(int64_t key) const {
-    uint32_t match = 0;
-    for (int i = 0; i < kKeys; ++i) match |= static_cast<uint32_t>(keys[i] == key) << i;
-    match &= (1u << count()) - 1;
+  JAX_HPS_INLINE int find(int64_t key) const {
+    const uint32_t match = matches(key) & ((1u << count()) - 1);
     return match ? __builtin_ctz(match) : -1;
   }
 
-  int64_t row(int place) const {
+  JAX_HPS_INLINE int64_t row(int place) const {
     const uint64_t high = (meta >> (kHighShift + kHighBits * place)) & ((1u << kHighBits) - 1);
     return static_cast<int64_t>(high << 32 | rows[place]);
   }
 
   /// Adds a key behind the others; the line must have room.
   void append(int64_t key, int64_t row);
+
+ private:
+  // Bit i: place i holds the key, or did not hold any and looks like it.
+  JAX_HPS_INLINE uint32_t matches(int64_t key) const {
+    uint32_t match = static_cast<uint32_t>(keys[4] == key) << 4;
+#if defined(__AVX2__)
+    const __m256i four = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+    const __m256i equal = _mm256_cmpeq_epi64(four, _mm256_set1_epi64x(key));
+    match |= static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(equal)));
+#else
+    for (int i = 0; i < 4; ++i) match |= static_cast<uint32_t>(keys[i] == key) << i;
+#endif
+    return match;
+  }
 };
 static_assert(sizeof(IndexLine) == 64);
 
@@ -55,17 +72,22 @@ struct KeyIndexView {
   const IndexLine* lines = nullptr;
   uint64_t num_lines = 0;
 
-  const IndexLine* home(int64_t key) const {
+  JAX_HPS_INLINE const IndexLine* home(int64_t key) const {
     return lines + scale_to(mix64(static_cast<uint64_t>(key)), num_lines);
   }
 
-  /// Row of a key, -1 if it has none. `line` is home(key), fetched ahead by the caller.
-  int64_t find_from(const IndexLine* line, int64_t key) const {
+  JAX_HPS_INLINE const IndexLine* next(const IndexLine* line) const {
+    return line + 1 == lines + num_lines ? lines : line + 1;
+  }
+
+  /// Row of a key, -1 if it has none. `line` is home(key), or a later one if it is known not to
+  /// be in those before.
+  JAX_HPS_INLINE int64_t find_from(const IndexLine* line, int64_t key) const {
     for (;;) {
       const int place = line->find(key);
       if (place >= 0) return line->row(place);
       if (!line->overflows()) return -1;
-      if (++line == lines + num_lines) line = lines;
+      line = next(line);
     }
   }
 };

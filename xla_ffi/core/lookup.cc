@@ -147,9 +147,8 @@ class Call {
     }
     running.known = static_cast<int64_t>(rows.size());
     const std::chrono::duration<double> patience(running.table->options.deadline_s);
-    const auto deadline =
-        ResolverRequest::Clock::now() +
-        std::chrono::duration_cast<ResolverRequest::Clock::duration>(patience);
+    const auto deadline = ResolverRequest::Clock::now() +
+                          std::chrono::duration_cast<ResolverRequest::Clock::duration>(patience);
     running.request = running.table->base->resolver()->ask(std::move(rows), deadline);
   }
 
@@ -161,8 +160,8 @@ class Call {
     if (expected > 0) answer = running.table->base->resolver()->wait(*running.request);
     if (answer.outcome == ResolverRequest::Outcome::kAnswered && answer.data.size() != expected) {
       answer.outcome = ResolverRequest::Outcome::kFailed;
-      answer.message = "the answer has " + std::to_string(answer.data.size()) + " bytes, expected " +
-                       std::to_string(expected);
+      answer.message = "the answer has " + std::to_string(answer.data.size()) +
+                       " bytes, expected " + std::to_string(expected);
     }
     const bool answered = answer.outcome == ResolverRequest::Outcome::kAnswered;
     std::vector<const std::byte*> rows(static_cast<size_t>(job.count), job.default_row);
@@ -185,9 +184,9 @@ class Call {
     const std::string who = "hps.lookup(table='" + table.name + "'): ";
     const std::string what = std::to_string(keys) + " keys answered the default vector";
     if (late) {
-      fail(table.name, &table, {Code::kDeadline, who + "no answer within deadline_s=" +
-                                         std::to_string(table.options.deadline_s) + "; " + what +
-                                         "."});
+      fail(table.name, &table,
+           {Code::kDeadline, who + "no answer within deadline_s=" +
+                                 std::to_string(table.options.deadline_s) + "; " + what + "."});
     } else if (answer.outcome == ResolverRequest::Outcome::kClosed) {
       fail(table.name, &table, {Code::kClosed, who + "the server was closed; " + what + "."});
     } else {
@@ -207,10 +206,10 @@ class Call {
     Counters::add(counters.bytes, job.count * static_cast<int64_t>(job.out_row_bytes()));
     if (unknown > 0 && running.table->options.missing_is_error) {
       fail(running.table->name, running.table.get(),
-           {Code::kMissingKey, "hps.lookup(table='" + running.table->name + "'): " +
-                                   std::to_string(unknown) + " of " + std::to_string(job.count) +
-                                   " keys are unknown, the first is " + first_missing_key(job) +
-                                   ". The table was opened with on_missing='error'."});
+           {Code::kMissingKey,
+            "hps.lookup(table='" + running.table->name + "'): " + std::to_string(unknown) + " of " +
+                std::to_string(job.count) + " keys are unknown, the first is " +
+                first_missing_key(job) + ". The table was opened with on_missing='error'."});
     }
   }
 

@@ -13,6 +13,7 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/page_cache.h"
 
 namespace jax_hps {
 
@@ -90,14 +91,6 @@ bool in_order(const std::vector<uint64_t>& offsets, uint64_t chunk_bytes) {
   return !offsets.empty();
 }
 
-// Maps a file for random reads: without the advice one fault reads megabytes ahead.
-std::byte* map_file(const File& file, size_t bytes, std::byte* at) {
-  void* data = ::mmap(at, bytes, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), file.fd(), 0);
-  if (data == MAP_FAILED) throw Error::io("cannot map", file.path());
-  ::madvise(data, bytes, MADV_RANDOM);
-  return static_cast<std::byte*>(data);
-}
-
 }  // namespace
 
 MappedArray::MappedArray(const std::string& folder, const ArrayLayout& layout,
@@ -106,9 +99,9 @@ MappedArray::MappedArray(const std::string& folder, const ArrayLayout& layout,
   layout_.check();
   if (fill_.empty()) fill_.resize(static_cast<size_t>(layout.row_bytes));
   if (fill_.size() != static_cast<size_t>(layout.row_bytes)) {
-    throw Error(ErrorCode::kInvalidArgument,
-                folder + ": expected a fill row of " + std::to_string(layout.row_bytes) +
-                    " bytes, got " + std::to_string(fill_.size()) + ".");
+    throw Error(ErrorCode::kInvalidArgument, folder + ": expected a fill row of " +
+                                                 std::to_string(layout.row_bytes) + " bytes, got " +
+                                                 std::to_string(fill_.size()) + ".");
   }
   std::vector<Shard> shards(static_cast<size_t>(layout.num_shards()));
   // Shards must start at page boundaries of one region.
@@ -132,10 +125,9 @@ void MappedArray::map_flat(const std::string& folder, const std::vector<Shard>& 
   const size_t shard_bytes = static_cast<size_t>(layout_.shard_rows * layout_.row_bytes);
   region_ = Mapping::reserve(shards.size() * shard_bytes);
   for (size_t i = 0; i < shards.size(); ++i) {
-    const File file = File::open_read(layout_.shard_path(folder, static_cast<int64_t>(i)));
-    const size_t bytes = shards[i].offsets.size() * static_cast<size_t>(layout_.chunk_bytes());
-    map_file(file, bytes, region_.data() + i * shard_bytes);
-    mapped_bytes_ += bytes;
+    map_file(layout_.shard_path(folder, static_cast<int64_t>(i)),
+             shards[i].offsets.size() * static_cast<size_t>(layout_.chunk_bytes()),
+             region_.data() + i * shard_bytes);
   }
 }
 
@@ -147,16 +139,37 @@ void MappedArray::map_scattered(const std::string& folder, const std::vector<Sha
   std::byte* at = region_.data();
   for (size_t i = 0; i < shards.size(); ++i) {
     if (shards[i].file_bytes == 0) continue;
-    const File file = File::open_read(layout_.shard_path(folder, static_cast<int64_t>(i)));
-    map_file(file, shards[i].file_bytes, at);
+    map_file(layout_.shard_path(folder, static_cast<int64_t>(i)), shards[i].file_bytes, at);
     const size_t first = i * static_cast<size_t>(layout_.chunks_per_shard());
     for (size_t chunk = 0; chunk < shards[i].offsets.size(); ++chunk) {
       const uint64_t offset = shards[i].offsets[chunk];
       if (offset != kAbsent) chunks_[first + chunk] = at + offset;
     }
-    mapped_bytes_ += shards[i].file_bytes;
     at += round_up(shards[i].file_bytes, kPageBytes);
   }
+}
+
+void MappedArray::map_file(const std::string& path, size_t bytes, std::byte* at) {
+  const File file = File::open_read(path);
+  if (::mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file.fd(), 0) == MAP_FAILED) {
+    throw Error::io("cannot map", path);
+  }
+  // Without this advice one fault reads megabytes ahead.
+  ::madvise(at, bytes, MADV_RANDOM);
+  files_.push_back({path, at, bytes});
+}
+
+size_t MappedArray::mapped_bytes() const {
+  size_t bytes = 0;
+  for (const MappedFile& file : files_) bytes += file.bytes;
+  return bytes;
+}
+
+size_t MappedArray::warm(size_t file) const {
+  const MappedFile& mapped = files_.at(file);
+  read_into_page_cache(File::open_read(mapped.path), mapped.data, mapped.bytes);
+  ::madvise(mapped.data, mapped.bytes, MADV_POPULATE_READ);
+  return mapped.bytes;
 }
 
 const std::byte* MappedArray::row(int64_t row) const {

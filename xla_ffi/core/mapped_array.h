@@ -34,24 +34,36 @@ class MappedArray {
   const std::byte* row(int64_t row) const;
 
   /// Bytes of files mapped.
-  size_t mapped_bytes() const { return mapped_bytes_; }
+  size_t mapped_bytes() const;
   /// Bytes of memory held besides: the chunk table of an array that is not flat.
   size_t table_bytes() const { return chunks_.capacity() * sizeof(chunks_[0]); }
 
   /// Gives back the pages that a scan has touched; they stay in the page cache.
   void release_pages() const;
 
+  /// Shard files that are there.
+  size_t num_files() const { return files_.size(); }
+  /// Reads a shard file into the page cache, into huge pages where kernel and file system can,
+  /// and maps what is there. Lookups may run meanwhile. Returns the file's bytes.
+  size_t warm(size_t file) const;
+
  private:
   struct Shard;
+  struct MappedFile {
+    std::string path;
+    std::byte* data;
+    size_t bytes;
+  };
 
   void map_flat(const std::string& folder, const std::vector<Shard>& shards);
   void map_scattered(const std::string& folder, const std::vector<Shard>& shards);
+  void map_file(const std::string& path, size_t bytes, std::byte* at);
 
   ArrayLayout layout_;
   std::vector<std::byte> fill_;
   Mapping region_;
   std::vector<const std::byte*> chunks_;
-  size_t mapped_bytes_ = 0;
+  std::vector<MappedFile> files_;
 };
 
 }  // namespace jax_hps

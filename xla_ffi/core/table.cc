@@ -15,10 +15,9 @@ void FailureLog::add(Failure failure) {
 
 std::vector<Failure> FailureLog::take(std::string_view prefix) {
   const std::lock_guard lock(mutex_);
-  const auto begin =
-      std::stable_partition(failures_.begin(), failures_.end(), [&](const Failure& failure) {
-        return !std::string_view(failure.table).starts_with(prefix);
-      });
+  const auto begin = std::stable_partition(
+      failures_.begin(), failures_.end(),
+      [&](const Failure& failure) { return !std::string_view(failure.table).starts_with(prefix); });
   std::vector<Failure> taken(std::make_move_iterator(begin),
                              std::make_move_iterator(failures_.end()));
   failures_.erase(begin, failures_.end());

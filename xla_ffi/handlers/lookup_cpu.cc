@@ -89,8 +89,8 @@ ffi::ErrorOr<LookupPart> read_part(const ffi::RemainingArgs& args, const ffi::Re
   const auto shape = (*rows)->dimensions();
   const std::string which = "operand " + std::to_string(i) + ": ";
   if (!key_type) {
-    return ffi::Unexpected(
-        invalid(which + "expected keys [..., 1] of int32, uint32 or int64, or [..., 2] of uint32."));
+    return ffi::Unexpected(invalid(
+        which + "expected keys [..., 1] of int32, uint32 or int64, or [..., 2] of uint32."));
   }
   if (!output || shape.size() == 0) {
     return ffi::Unexpected(
@@ -158,8 +158,8 @@ ffi::Error lookup_cpu(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remain
 }
 
 // The FFI catches only what derives from std::exception, and adds nothing that tells whence.
-ffi::Error lookup_cpu_caught(ffi::ThreadPool pool, ffi::RemainingArgs args,
-                             ffi::RemainingRets rets, ffi::Dictionary attrs) {
+ffi::Error lookup_cpu_caught(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
+                             ffi::Dictionary attrs) {
   try {
     return lookup_cpu(pool, args, rets, attrs);
   } catch (const std::exception& error) {
@@ -173,14 +173,10 @@ ffi::Error noop(ffi::RemainingArgs, ffi::RemainingRets) { return ffi::Error::Suc
 
 FfiVersion ffi_version() { return {XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR}; }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(hps_lookup_cpu, lookup_cpu_caught,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attrs());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    hps_lookup_cpu, lookup_cpu_caught,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attrs());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(hps_noop_cpu, noop,
-                              ffi::Ffi::Bind().RemainingArgs().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(hps_noop_cpu, noop, ffi::Ffi::Bind().RemainingArgs().RemainingRets());
 
 }  // namespace jax_hps
