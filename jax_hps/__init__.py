@@ -8,6 +8,7 @@ Embedding tables larger than accelerator memory, looked up inside `jax.jit`.
 from importlib.metadata import version as _version
 
 from . import errors as errors
+from . import flax as flax
 from .config import CacheSpec as CacheSpec
 from .config import TableSpec as TableSpec
 from .errors import ClosedError as ClosedError
@@ -29,10 +30,47 @@ from .keys import pack_keys as pack_keys
 from .lookup import lookup as lookup
 from .lookup import lookup_many as lookup_many
 from .open_table import TableStats as TableStats
+from .planning import Plan as Plan
+from .planning import TablePlan as TablePlan
+from .planning import plan as plan
 from .server import ParameterServer as ParameterServer
 from .storage import StoredTable as StoredTable
 from .storage import create_table as create_table
 from .storage import open_table as open_table
 from .table import Table as Table
+from .warming import Warming as Warming
+
+__all__ = [
+    "CacheSpec",
+    "ClosedError",
+    "ConfigError",
+    "CorruptTableError",
+    "DeadlineError",
+    "HpsError",
+    "KeyDtypeError",
+    "MissingKeyError",
+    "PackedKeys",
+    "ParameterServer",
+    "Plan",
+    "StoredTable",
+    "Table",
+    "TableDataError",
+    "TableExistsError",
+    "TableFormatError",
+    "TableLockedError",
+    "TableNotFoundError",
+    "TablePlan",
+    "TableSpec",
+    "TableStats",
+    "TierUnavailableError",
+    "Warming",
+    "create_table",
+    "keys",
+    "lookup",
+    "lookup_many",
+    "open_table",
+    "pack_keys",
+    "plan",
+]
 
 __version__ = _version("jax_hps")

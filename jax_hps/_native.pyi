@@ -49,7 +49,7 @@ class MappedArray:
 
     `chunk_rows == shard_rows` and `sharded=False` is the plain layout (one
     uncompressed chunk a file, no index). Raises CorruptTableError naming the file
-    (short, bad index CRC, entry out of bounds). A missing file or chunk reads as `fill`.
+    (short, bad index CRC, entry out of bounds). What is missing reads as `fill`.
     """
 
     def __init__(
@@ -75,9 +75,12 @@ class MappedArray:
     def is_flat(self) -> bool:
         """All chunks present and in order: a row's place is row * row_bytes."""
     @property
+    def table_bytes(self) -> int:
+        """Bytes of memory held: the places of chunks, if they are not in order."""
+    @property
     def num_files(self) -> int: ...
     def warm(self, file: int) -> int:
-        """Read a shard file into the page cache, in huge pages if possible; its bytes."""
+        """Read a shard file into the page cache, in huge pages if it can; its bytes."""
 
 class KeyIndex:
     """int64 key -> row number, in lines of 64 bytes; every 64-bit value is a key."""
@@ -168,7 +171,7 @@ class Table:
     def close(self) -> None:
         """Leave the registry; lookups that run go on to their end."""
     def stats(self) -> dict[str, int]:
-        """lookups, keys, base_hits, defaults, unavailable, degraded, failures, bytes."""
+        """The fields of `TableStats`."""
     def take_failures(self) -> list[tuple[str, str]]:
         """(code, message) of failures that no call could raise, and forget them.
 
@@ -185,10 +188,11 @@ def handlers() -> dict[str, object]:
     """FFI handlers of platform cpu by target name, as capsules.
 
     hps_lookup: operands are keys, one per table, [*ks, w]: w = 1 with int32, uint32 or
-    int64, w = 2 with uint32 pairs (low word first). Results are rows
-    [*ks, dim] of float32, float16 or bfloat16 of each table, then, with `return_found`,
-    found [*ks, 1] of bool of each table. Attributes: tables = {"0": name, ...}, return_found: bool,
-    raise_errors: bool (False: a call that fails answers default vectors and the
-    failure is kept for `take_failures`).
+    int64, w = 2 with uint32 pairs (low word first). Results are rows [*ks, dim] of
+    float32, float16 or bfloat16 of each table, then, with `return_found`, found
+    [*ks, 1] of bool of each table. Attributes: tables = {"0": name, ...},
+    return_found: bool, raise_errors: bool (False: a call that fails answers default
+    vectors and the failure is kept for `take_failures`). A tier that is late or down
+    makes a call fail only where the table is strict.
     hps_noop: any operands and results, does nothing (a benchmark's baseline).
     """

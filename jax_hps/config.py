@@ -24,9 +24,7 @@ def _check_name(what: str, name: str) -> None:
         )
 
 
-class CacheSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
+class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size of an embedding cache; exactly one of the three is given.
 
     Attributes:
@@ -62,9 +60,7 @@ class CacheSpec(
             )
 
 
-class TableSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
+class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table that a server serves.
 
     Attributes:
@@ -124,9 +120,7 @@ class TableSpec(
             )
 
 
-class ServerSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
+class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A server and its tables, as a configuration file states them.
 
     Attributes:
@@ -165,7 +159,7 @@ def load_server_spec(path: str | Path) -> ServerSpec:
     if path.suffix not in decoders:
         raise ConfigError(f"{path}: expected a .toml or .json file.")
     try:
-        spec = decoders[path.suffix](path.read_bytes(), type=ServerSpec)
+        spec: ServerSpec = decoders[path.suffix](path.read_bytes(), type=ServerSpec)
     except msgspec.DecodeError as error:  # ValidationError, our own ones included
         raise ConfigError(f"{path}: {error}") from error
     tables = [

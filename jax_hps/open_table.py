@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -18,8 +19,9 @@ from .resolver import Resolver
 from .storage.opening import open_version
 from .storage.version import TableVersion
 from .table import Table
+from .warming import Warming
 
-# A local base is always waited for; this only keeps a dead disk from hanging the process.
+# A local base is always waited for; this keeps a dead disk from hanging the process.
 LOCAL_DEADLINE_S = 30.0
 
 
@@ -64,6 +66,8 @@ class OpenTable:
             is_dense=self.version.is_dense,
         )
         default = _default_row(spec, self.version)
+        self._guard = threading.Lock()
+        self._warming: Warming | None = None
         self._resolver = self._make_resolver()
         queue = self._resolver.queue if self._resolver else None
         self._native = _native.Table(
@@ -83,9 +87,18 @@ class OpenTable:
         """Let lookups find the table."""
         self._native.open()
 
+    def warm(self) -> Warming:
+        """Begin to read the rows into the page cache, or tell how far that is."""
+        with self._guard:
+            if self._warming is None or self._warming.done:
+                self._warming = Warming(self.handle.full_name, self.version.rows.mapped)
+            return self._warming
+
     def close(self) -> None:
         """Take the table from lookups and stop its threads."""
         self._native.close()
+        if self._warming:
+            self._warming.cancel()
         if self._resolver:
             self._resolver.close()
 

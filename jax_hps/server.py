@@ -17,6 +17,7 @@ from .failures import as_error, take_orphans
 from .open_table import OpenTable, TableStats
 from .resolver import in_resolver_thread as in_resolver_thread
 from .table import Table
+from .warming import Warming
 
 _log = logging.getLogger("jax_hps.server")
 
@@ -133,6 +134,26 @@ class ParameterServer:
         opened.close()
         _log.info("closed %s", opened)
 
+    def warm(self, name: str, *, model: str = "default") -> Warming:
+        """Read a table's rows into memory behind the caller's back.
+
+        Lookups run meanwhile. The page cache keeps what was read for as long as memory
+        allows. A table of which most rows are never asked for is better left to warm up
+        by its lookups.
+
+        Args:
+            name: the table.
+            model: its model.
+
+        Returns:
+            A handle, at once: how far it is, `wait` and `cancel`.
+
+        Raises:
+            TableNotFoundError: the server has no such table.
+            ClosedError: the server is closed.
+        """
+        return self._find(name, model).warm()
+
     def stats(self) -> dict[str, TableStats]:
         """Count what each table has answered since it was opened.
 
@@ -227,8 +248,8 @@ def require_open(table: Table) -> None:
     server.table(table.name, model=table.model)
 
 
-# Resolver threads must be gone before the interpreter is: a thread that asked for the GIL
-# after that would hang, and a lookup that waited for it with it.
+# Resolver threads must be gone before the interpreter is: one that asked for the GIL
+# later would hang, and a lookup that waited for it with it.
 @atexit.register
 def _close_all() -> None:
     for server in list(_servers.values()):

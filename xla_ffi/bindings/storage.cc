@@ -104,6 +104,7 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("row_bytes", [](const MappedArray& a) { return a.layout().row_bytes; })
       .def_property_readonly("mapped_bytes", &MappedArray::mapped_bytes)
       .def_property_readonly("is_flat", &MappedArray::is_flat)
+      .def_property_readonly("table_bytes", &MappedArray::table_bytes)
       .def_property_readonly("num_files", &MappedArray::num_files)
       .def("warm", &MappedArray::warm, py::arg("file"), py::call_guard<py::gil_scoped_release>());
 

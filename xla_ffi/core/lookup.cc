@@ -215,7 +215,9 @@ class Call {
 
   void fail(std::string_view name, Table* table, Failure failure) {
     failure.table = name;
-    if (raise_ || (table && table->options.strict)) {
+    // A tier that is late or down has answered default vectors, which is what was asked for.
+    const bool tolerated = failure.code == Code::kDeadline || failure.code == Code::kUnavailable;
+    if ((raise_ && !tolerated) || (table && table->options.strict)) {
       if (!raised_) raised_ = std::move(failure);
     } else if (table) {
       Counters::add(table->counters.failures, 1);

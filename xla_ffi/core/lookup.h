@@ -27,8 +27,9 @@ struct LookupPart {
 /// Answers all parts. Every output is written, whatever happens: what fails, and what an unknown
 /// table would have answered, reads as the default vector, or as zeros where there is none.
 ///
-/// Returns the first failure if it should be raised: `raise` says that the host can raise any
-/// failure now; those of strict tables are returned in any case. The others are counted and kept.
+/// Returns the first failure that should be raised: those of strict tables in any case, and with
+/// `raise`, which says that the host can raise now, all but those of tiers that are late or down.
+/// The others are counted and kept.
 std::optional<Failure> lookup(std::span<const LookupPart> parts, bool raise, Executor* executor);
 
 }  // namespace jax_hps

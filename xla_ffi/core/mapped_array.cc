@@ -31,8 +31,8 @@ Error corrupt(const std::string& path, const std::string& what) {
 }
 
 // The index of a shard file, its CRC checked.
-std::vector<uint64_t> read_index(const File& file, const ArrayLayout& layout) {
-  const uint64_t file_bytes = file.size();
+std::vector<uint64_t> read_index(const File& file, uint64_t file_bytes,
+                                 const ArrayLayout& layout) {
   const uint64_t index_bytes = static_cast<uint64_t>(layout.index_bytes());
   if (file_bytes < index_bytes) {
     throw corrupt(file.path(), "has " + std::to_string(file_bytes) + " bytes, its index alone " +
@@ -53,9 +53,8 @@ std::vector<uint64_t> read_index(const File& file, const ArrayLayout& layout) {
   return entries;
 }
 
-void check_chunk(const File& file, int64_t chunk, uint64_t offset, uint64_t length,
-                 uint64_t expected_length) {
-  const uint64_t file_bytes = file.size();
+void check_chunk(const File& file, uint64_t file_bytes, int64_t chunk, uint64_t offset,
+                 uint64_t length, uint64_t expected_length) {
   if (length != expected_length || offset > file_bytes || length > file_bytes - offset) {
     throw corrupt(file.path(), "chunk " + std::to_string(chunk) + " is said to have " +
                                    std::to_string(length) + " bytes at " + std::to_string(offset) +
@@ -73,12 +72,15 @@ std::vector<uint64_t> chunk_offsets(const File& file, const ArrayLayout& layout,
     }
     return {0};
   }
-  const std::vector<uint64_t> entries = read_index(file, layout);
+  const uint64_t file_bytes = file.size();
+  const std::vector<uint64_t> entries = read_index(file, file_bytes, layout);
   std::vector<uint64_t> offsets(static_cast<size_t>(layout.chunks_in_shard(shard)));
   for (size_t chunk = 0; chunk < offsets.size(); ++chunk) {
     const uint64_t offset = entries[2 * chunk], length = entries[2 * chunk + 1];
     const bool absent = offset == kAbsent && length == kAbsent;
-    if (!absent) check_chunk(file, static_cast<int64_t>(chunk), offset, length, chunk_bytes);
+    if (!absent) {
+      check_chunk(file, file_bytes, static_cast<int64_t>(chunk), offset, length, chunk_bytes);
+    }
     offsets[chunk] = absent ? kAbsent : offset;
   }
   return offsets;

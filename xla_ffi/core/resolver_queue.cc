@@ -11,7 +11,8 @@ void ResolverRequest::answer(std::vector<std::byte> data) {
 }
 
 void ResolverRequest::fail(std::string message) {
-  finish(Outcome::kFailed, {}, std::move(message));
+  const bool late = Clock::now() >= deadline;
+  finish(late ? Outcome::kTimedOut : Outcome::kFailed, {}, std::move(message));
 }
 
 void ResolverRequest::finish(Outcome outcome, std::vector<std::byte> data, std::string message) {

@@ -25,7 +25,7 @@ class ResolverRequest {
   ResolverRequest(std::vector<int64_t> rows, Clock::time_point deadline)
       : rows(std::move(rows)), deadline(deadline) {}
 
-  /// For resolvers. The first call of either counts.
+  /// For resolvers. The first call of either counts; a failure past the deadline is a time-out.
   void answer(std::vector<std::byte> data);
   void fail(std::string message);
 

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: The jax_hps authors
+# SPDX-License-Identifier: Apache-2.0
+"""`Warming`: a table's files on their way into memory, while lookups run."""
+
+from __future__ import annotations
+
+import threading
+
+from . import _native
+from .errors import DeadlineError
+
+
+class Warming:
+    """Reads a table's rows into the page cache behind the caller's back.
+
+    Made by `ParameterServer.warm`. Where the kernel and the file system can (Linux 6 on
+    ext4, xfs, btrfs), the rows come to lie in huge pages, which random reads like.
+
+    Attributes:
+        bytes_total: bytes to read; 0 where TensorStore reads the rows.
+        bytes_done: bytes read so far.
+    """
+
+    def __init__(self, name: str, rows: _native.MappedArray | None) -> None:
+        self.bytes_total = rows.mapped_bytes if rows else 0
+        self.bytes_done = 0
+        self._rows = rows
+        self._cancelled = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"hps-warm-{name}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until all is read.
+
+        Raises:
+            DeadlineError: `timeout_s` has passed; reading goes on.
+            OSError: a file could not be read.
+        """
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise DeadlineError(
+                f"warm: {self.bytes_done} of {self.bytes_total} bytes read after "
+                f"{timeout_s} s; reading goes on."
+            )
+        if self._error:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Stop behind the file that is being read, and wait for that."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        if self._rows is None:
+            return
+        try:
+            for file in range(self._rows.num_files):
+                if self._cancelled.is_set():
+                    break
+                self.bytes_done += self._rows.warm(file)
+        except Exception as error:  # raised by `wait`
+            self._error = error
