@@ -67,6 +67,7 @@ def contestants(run: Run, kind: str, dim: int) -> Iterator[Contestants]:
         del rows, keys
         gc.collect()  # jax lets go of what it was given at the next collection
         with _serve(folder / "table") as server:
+            server.warm("bench").wait()
             made = Contestants(kind, server.table("bench"), resident)
             _touch(made)
             yield made

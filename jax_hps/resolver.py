@@ -23,7 +23,9 @@ def in_resolver_thread() -> bool:
 class RowReader(Protocol):
     """Where a resolver gets rows from. It must not call JAX, which would deadlock."""
 
-    def read_rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+    def read_rows(
+        self, numbers: NDArray[np.int64], *, timeout_s: float | None = None
+    ) -> NDArray[Any]:
         """Read rows by number, which may repeat: [n] to [n, dim]."""
 
 
@@ -64,11 +66,12 @@ class Resolver:
             self._resolve(request)
 
     def _resolve(self, request: _native.ResolverRequest) -> None:
-        if request.timeout_s <= 0:  # nobody waits any more
+        timeout_s = request.timeout_s
+        if timeout_s <= 0:  # nobody waits any more
             request.fail("the request waited past its deadline")
             return
         try:
-            rows = self._reader.read_rows(request.rows)
+            rows = self._reader.read_rows(request.rows, timeout_s=timeout_s)
             request.answer(np.ascontiguousarray(rows).view(np.uint8))
         except Exception as error:  # whatever it is, the lookup must hear of it
             request.fail(f"{type(error).__name__}: {error}")

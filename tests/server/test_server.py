@@ -189,7 +189,7 @@ def test_check_knows_of_tables_that_were_gone(make_table, serve):
 
 def test_a_resolver_answers_in_its_own_threads_and_closes():
     class Reader:
-        def read_rows(self, numbers):
+        def read_rows(self, numbers, *, timeout_s=None):
             assert server_module.in_resolver_thread()
             return np.repeat(numbers.astype(np.float32)[:, None], 2, axis=1)
 
