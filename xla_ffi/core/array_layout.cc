@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/array_layout.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace jax_hps {
@@ -10,7 +12,9 @@ void ArrayLayout::check() const {
   const bool sound = (rank == 1 || rank == 2) && num_rows >= 0 && row_bytes > 0 && chunk_rows > 0 &&
                      shard_rows > 0 && shard_rows % chunk_rows == 0 &&
                      (sharded || chunk_rows == shard_rows) &&
-                     shard_rows <= INT64_MAX / row_bytes / 2;
+                     // No product or sum of these overflows, the bytes of an index included.
+                     num_rows <= INT64_MAX / row_bytes / 2 &&
+                     shard_rows <= INT64_MAX / std::max<int64_t>(row_bytes, 16) / 2;
   if (!sound) {
     throw Error(
         ErrorCode::kInvalidArgument,

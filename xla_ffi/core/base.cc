@@ -22,6 +22,7 @@ Base::Base(Options options) : parts_(std::move(options)) {
   if ((parts_.mapped == nullptr) == (parts_.resolver == nullptr)) {
     refuse("expected rows from a mapped array or from a resolver.");
   }
+  if (parts_.num_rows < 0) refuse("got " + std::to_string(parts_.num_rows) + " rows.");
   if (parts_.default_row.size() != row_bytes) {
     refuse("expected a default row of " + std::to_string(row_bytes) + " bytes, got " +
            std::to_string(parts_.default_row.size()) + ".");

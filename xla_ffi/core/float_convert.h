@@ -46,8 +46,10 @@ JAX_HPS_INLINE float widen(Half value) {
     return float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13 |
                     (magnitude > 0x7c00 ? 0x400000 : 0));
   }
-  // The multiplication moves the exponent's bias, and makes subnormal halves normal.
-  return float_of(sign | bits_of(float_of(magnitude << 13) * 0x1p112f));
+  if (magnitude < 0x400) {  // subnormal: by normal floats, for the host may flush others to zero
+    return float_of(sign | bits_of(float_of(0x38800000 | magnitude << 13) - 0x1p-14f));
+  }
+  return float_of(sign | (magnitude << 13) + 0x38000000);
 #endif
 }
 

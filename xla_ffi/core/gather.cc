@@ -225,15 +225,20 @@ void copy_rows(const GatherJob& job, const std::byte* const* rows) {
 }
 
 int64_t key_at(const GatherJob& job, int64_t position) {
+  const auto load = [&]<typename Key>(Key key) {  // of any alignment, as in the kernels
+    const std::byte* at = static_cast<const std::byte*>(job.keys) + position * int64_t{sizeof(Key)};
+    std::memcpy(&key, at, sizeof(Key));
+    return static_cast<int64_t>(key);
+  };
   switch (job.key_type) {
     case KeyType::kInt32:
-      return static_cast<const int32_t*>(job.keys)[position];
+      return load(int32_t{});
     case KeyType::kUInt32:
-      return static_cast<const uint32_t*>(job.keys)[position];
+      return load(uint32_t{});
     case KeyType::kInt64:
       break;
   }
-  return static_cast<const int64_t*>(job.keys)[position];
+  return load(int64_t{});
 }
 
 }  // namespace jax_hps

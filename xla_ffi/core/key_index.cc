@@ -21,6 +21,13 @@ uint64_t lines_for(int64_t num_keys) {
   return std::max<uint64_t>(1, (static_cast<uint64_t>(num_keys) * 10 + 36) / 37);
 }
 
+void check_size(int64_t num_keys) {
+  if (num_keys < 0 || num_keys > int64_t{1} << 37) {
+    throw Error(ErrorCode::kInvalidArgument, "a key index holds at most 2^37 keys, not " +
+                                                 std::to_string(num_keys) + ".");
+  }
+}
+
 }  // namespace
 
 void IndexLine::append(int64_t key, int64_t row) {
@@ -31,16 +38,17 @@ void IndexLine::append(int64_t key, int64_t row) {
   meta = (meta | high << (kHighShift + kHighBits * place)) + 1;
 }
 
-KeyIndex::KeyIndex(int64_t expected_keys) { rebuild(expected_keys); }
+KeyIndex::KeyIndex(int64_t expected_keys) {
+  check_size(expected_keys);
+  rebuild(expected_keys);
+}
 
 size_t KeyIndex::planned_bytes(int64_t num_keys) {
   return allocation_bytes(lines_for(num_keys) * sizeof(IndexLine));
 }
 
 void KeyIndex::insert(const int64_t* keys, int64_t count) {
-  if (num_keys_ + count > int64_t{1} << 37) {
-    throw Error(ErrorCode::kInvalidArgument, "a key index holds at most 2^37 keys.");
-  }
+  check_size(num_keys_ + count);
   if (num_keys_ + count > capacity_) rebuild(std::max(num_keys_ + count, 2 * capacity_));
   const KeyIndexView index = view();
   for (int64_t i = 0; i < std::min(count, kAhead); ++i) __builtin_prefetch(index.home(keys[i]), 1);

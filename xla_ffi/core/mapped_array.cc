@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -113,6 +114,8 @@ MappedArray::MappedArray(const std::string& folder, const ArrayLayout& layout,
     if (::access(path.c_str(), F_OK) == 0) {
       const File file = File::open_read(path);
       shards[i] = {file.size(), chunk_offsets(file, layout, static_cast<int64_t>(i))};
+    } else if (errno != ENOENT) {
+      throw Error::io("cannot open", path);  // A file out of reach is not one that is absent.
     }
     flat = flat && in_order(shards[i].offsets, static_cast<uint64_t>(layout.chunk_bytes()));
   }

@@ -36,6 +36,13 @@ size_t allocation_bytes(size_t size) {
   return round_up(size, size < kHugePageBytes ? kPageBytes : kHugePageBytes);
 }
 
+void prefer_huge_pages(std::byte* data, size_t size) {
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = round_up(begin, kHugePageBytes);
+  const uintptr_t last = (begin + size) / kHugePageBytes * kHugePageBytes;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
 Mapping Mapping::allocate(size_t size) {
   if (size == 0) return Mapping();
   if (size < kHugePageBytes) return Mapping(map_anonymous(size, PROT_READ | PROT_WRITE, 0), size);

@@ -36,6 +36,9 @@ class Mapping {
   size_t size_ = 0;
 };
 
+/// Asks for huge pages in the part of somebody's memory that is not touched yet. Only advice.
+void prefer_huge_pages(std::byte* data, size_t size);
+
 /// What an allocation of `size` bytes takes: whole pages, whole huge pages from 2 MiB up.
 size_t allocation_bytes(size_t size);
 
