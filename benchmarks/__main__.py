@@ -24,8 +24,15 @@ console = Console(highlight=False, soft_wrap=True, width=WIDTH)
 def main() -> None:
     arguments = parse()
     if arguments.suite == "report":
-        for file in arguments.files:
-            print("\n".join(report.markdown(Results.read(file))), end="\n\n")
+        lines = [
+            f"{line}\n"
+            for file in arguments.files
+            for line in ("", *report.markdown(Results.read(file)), "")
+        ]
+        if arguments.readme:
+            report.into_readme(arguments.readme, lines)
+        else:
+            print("".join(lines))
         return
     if arguments.suite == "lookup" and arguments.allocator == "all":
         results = each_allocator(arguments)
@@ -55,6 +62,7 @@ def parse() -> argparse.Namespace:
     )
     printer = suites.add_parser("report", help="print JSON files as Markdown")
     printer.add_argument("files", type=Path, nargs="+")
+    printer.add_argument("--readme", type=Path, help="put it into this file instead")
     return parser.parse_args()
 
 

@@ -12,14 +12,14 @@ import subprocess
 from pathlib import Path
 
 PACKAGES = ("jax_hps", "jax", "jaxlib", "numpy", "tensorstore")
-SETTINGS = ("GLIBC_TUNABLES", "MALLOC_", "XLA_FLAGS", "JAX_", "LD_PRELOAD")
+SETTINGS = ("GLIBC_TUNABLES", "MALLOC_", "XLA_FLAGS", "JAX_HPS_ISA", "LD_PRELOAD")
 
 
 def describe(*, seed: int) -> dict[str, str]:
     """Machine, versions, commit and seed, as text by name."""
     return {
         "machine": _machine(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "isa": _isa(),
         "python": platform.python_version(),

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
@@ -12,6 +14,7 @@ from rich.table import Table
 from .rows import Results, Row
 
 HEADINGS = ("shape", "ours", "baseline", "unit", "ratio", "median", "p99", "n")
+_SIZE = re.compile(r"(\d{4,}) keys, ")
 TEXT = ("case", "shape", "unit")  # set to the left, figures to the right
 
 
@@ -39,16 +42,60 @@ def line(row: Row) -> str:
 
 
 def markdown(results: Results) -> Iterator[str]:
-    """The lines of a Markdown table, and of how it was made."""
-    headings = ("case", *HEADINGS)
-    yield f"| {' | '.join(headings)} |"
-    rules = ("---|" if heading in TEXT else "---:|" for heading in headings)
-    yield "|" + "".join(rules)
+    """The ratios as Markdown tables: a line for each case, a column for each size."""
+    sized = [row for row in results.rows if _SIZE.match(row.shape)]
+    columns = sorted({_keys(row) for row in sized})
+    if sized:
+        heads = " | ".join(f"{keys:,} keys" for keys in columns)
+        yield f"| ours vs baseline, by keys in a call | {heads} |"
+        yield "|---|" + "---:|" * len(columns)
+    for (case, shape), rows in _grouped(sized).items():
+        ratios = {_keys(row): f"{row.ratio:.2f}x" for row in rows}
+        cells = " | ".join(ratios.get(keys, "") for keys in columns)
+        yield f"| {case}, {shape} | {cells} |"
+    if sized:
+        yield ""
+    yield "| ours vs baseline | shape | ours | baseline | unit | ratio |"
+    yield "|---|---|---:|---:|---|---:|"
     for row in results.rows:
-        yield f"| {' | '.join((row.case, *_cells(row)))} |"
+        if row not in sized:
+            figures = (number(row.ours), number(row.baseline), row.unit)
+            cells = " | ".join((row.case, row.shape, *figures, f"{row.ratio:.2f}x"))
+            yield f"| {cells} |"
     yield ""
     facts = (f"{name} {value}" for name, value in results.environment.items() if value)
     yield f"Made on {', '.join(facts)}."
+
+
+def into_readme(readme: Path, lines: list[str]) -> None:
+    """Put lines between the marks of a file.
+
+    Raises:
+        ValueError: the file lacks the marks.
+    """
+    text = readme.read_text()
+    head, begin, rest = text.partition("<!-- results:")
+    mark, newline, rest = rest.partition("-->\n")
+    _, end, tail = rest.partition("<!-- end of results -->")
+    if not (begin and newline and end):
+        raise ValueError(
+            f"{readme}: no '<!-- results: -->' and '<!-- end of results -->'"
+        )
+    readme.write_text("".join([head, begin, mark, newline, *lines, end, tail]))
+
+
+def _grouped(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.case, _SIZE.sub("", row.shape)), []).append(row)
+    return groups
+
+
+def _keys(row: Row) -> int:
+    """The number of keys that a shape begins with."""
+    found = _SIZE.match(row.shape)
+    assert found
+    return int(found[1])
 
 
 def number(value: float) -> str:

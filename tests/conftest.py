@@ -144,6 +144,18 @@ def served(make_table: MakeTable, serve: Serve) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def skip_without() -> Callable[[str, str], None]:
+    """Skip what needs something that is not here, unless JAX_HPS_REQUIRE names it."""
+
+    def skip(name: str, reason: str) -> None:
+        if name in os.environ.get("JAX_HPS_REQUIRE", "").split(","):
+            pytest.fail(f"JAX_HPS_REQUIRE names {name!r}: {reason}")
+        pytest.skip(f"{name}: {reason}")
+
+    return skip
+
+
+@pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program in an interpreter of its own, where jax_hps can be imported."""
 

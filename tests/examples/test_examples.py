@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,12 @@ def test_movielens_leaves_tables_and_a_plot(demo: tuple[str, Path]) -> None:
     assert (folder / "tables" / "user" / "MANIFEST").is_file()
 
 
-def test_movielens_reads_the_real_ratings_where_they_are(tmp_path: Path) -> None:
+def test_movielens_reads_the_real_ratings_where_they_are(
+    tmp_path: Path, skip_without: Callable[[str, str], None]
+) -> None:
     data = Path(os.environ.get("JAX_HPS_DATA", ""))
     if not (data / "ml-100k" / "u.data").is_file():
-        pytest.skip("JAX_HPS_DATA names no folder with ml-100k/u.data")
+        skip_without("movielens", "JAX_HPS_DATA has no ml-100k/u.data")
     output = run("movielens/main.py", "--out", str(tmp_path), "--cold-rounds", "3")
     assert "Ratings: MovieLens 100K" in output
     assert "bit-identical" in output

@@ -143,15 +143,15 @@ def test_disk_that_takes_no_more(writer, path, overwrite, file_bytes):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, skip_without):
     """A file system of 4 MiB, where we may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if os.getuid() != 0 or not shutil.which("mount"):
-        pytest.skip("needs root to mount a small file system")
+        skip_without("root", "needs root to mount a small file system")
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("may not mount a small file system")
+        skip_without("root", "may not mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from jax_hps.testing import pagecache
 
 
-def test_files_that_were_read_are_cached_and_can_be_dropped(tmp_path: Path) -> None:
+def test_files_that_were_read_are_cached_and_can_be_dropped(
+    tmp_path: Path, skip_without: Callable[[str, str], None]
+) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
     (tmp_path / "one").write_bytes(bytes(100_000))
@@ -22,7 +25,7 @@ def test_files_that_were_read_are_cached_and_can_be_dropped(tmp_path: Path) -> N
     pagecache.drop(tmp_path)
     left = pagecache.cached_bytes(tmp_path)
     if left:
-        pytest.skip("this file system keeps its files in memory")
+        skip_without("disk", "this file system keeps its files in memory")
     (folder / "two").read_bytes()
     assert pagecache.cached_bytes(folder / "two") == 8192
 

@@ -23,8 +23,8 @@ uint64_t lines_for(int64_t num_keys) {
 
 void check_size(int64_t num_keys) {
   if (num_keys < 0 || num_keys > int64_t{1} << 37) {
-    throw Error(ErrorCode::kInvalidArgument, "a key index holds at most 2^37 keys, not " +
-                                                 std::to_string(num_keys) + ".");
+    throw Error(ErrorCode::kInvalidArgument,
+                "a key index holds at most 2^37 keys, not " + std::to_string(num_keys) + ".");
   }
 }
 

@@ -32,8 +32,7 @@ Error corrupt(const std::string& path, const std::string& what) {
 }
 
 // The index of a shard file, its CRC checked.
-std::vector<uint64_t> read_index(const File& file, uint64_t file_bytes,
-                                 const ArrayLayout& layout) {
+std::vector<uint64_t> read_index(const File& file, uint64_t file_bytes, const ArrayLayout& layout) {
   const uint64_t index_bytes = static_cast<uint64_t>(layout.index_bytes());
   if (file_bytes < index_bytes) {
     throw corrupt(file.path(), "has " + std::to_string(file_bytes) + " bytes, its index alone " +
