@@ -13,26 +13,36 @@ Registry& Registry::instance() {
 
 bool Registry::add(std::shared_ptr<Table> table) {
   const std::lock_guard lock(writers_);
-  auto next = std::make_shared<Map>(*tables_.load());
+  auto next = std::make_shared<Map>(*tables());
   const std::string name = table->name;
   if (!next->emplace(name, std::move(table)).second) return false;
-  tables_.store(std::move(next));
+  replace(std::move(next));
   return true;
 }
 
 void Registry::remove(const Table& table) {
   const std::lock_guard lock(writers_);
-  auto next = std::make_shared<Map>(*tables_.load());
+  auto next = std::make_shared<Map>(*tables());
   const auto found = next->find(table.name);
   if (found == next->end() || found->second.get() != &table) return;
   next->erase(found);
-  tables_.store(std::move(next));
+  replace(std::move(next));
 }
 
 std::shared_ptr<Table> Registry::find(std::string_view name) const {
-  const auto tables = tables_.load(std::memory_order_acquire);
+  const std::shared_ptr<const Map> tables = this->tables();
   const auto found = tables->find(name);
   return found == tables->end() ? nullptr : found->second;
+}
+
+std::shared_ptr<const Registry::Map> Registry::tables() const {
+  const std::lock_guard lock(mutex_);
+  return tables_;
+}
+
+void Registry::replace(std::shared_ptr<const Map> next) {
+  const std::lock_guard lock(mutex_);
+  tables_.swap(next);
 }
 
 }  // namespace jax_hps

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,7 +12,8 @@
 
 namespace jax_hps {
 
-/// The open tables of this process by name. Readers take no lock: they see one map or the next.
+/// The open tables of this process by name. Readers see one map or the next; they hold a lock only
+/// while they take hold of it.
 class Registry {
  public:
   /// The one of this process. Never destroyed: lookups may outlive static destructors.
@@ -33,8 +35,13 @@ class Registry {
   };
   using Map = std::unordered_map<std::string, std::shared_ptr<Table>, Hash, std::equal_to<>>;
 
+  std::shared_ptr<const Map> tables() const;
+  void replace(std::shared_ptr<const Map> next);
+
   std::mutex writers_;
-  std::atomic<std::shared_ptr<const Map>> tables_{std::make_shared<const Map>()};
+  // Not std::atomic<std::shared_ptr>: loads of GCC 12's let go of its lock without a release.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Map> tables_ = std::make_shared<const Map>();
 };
 
 }  // namespace jax_hps
