@@ -24,18 +24,43 @@ def run(*arguments: str) -> str:
     return result.stdout
 
 
-def test_report_makes_markdown_of_the_rows(tmp_path: Path) -> None:
-    values = ["read vs copy", "1 key", 20.5, 10.25, 2.0, "Mrows/s", 49.9, 1234.5, 7]
-    row = dict(zip(FIELDS, values, strict=True))
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    values = [
+        ["lookup vs take", "1024 keys, dim 4", 3.0, 1.5, 2.0, "Mkeys/s", 9.0, 10.0, 5],
+        ["lookup vs take", "4096 keys, dim 4", 3.0, 2.0, 1.5, "Mkeys/s", 9.0, 10.0, 5],
+        ["read vs copy", "1 key", 20.5, 10.25, 2.0, "Mrows/s", 49.9, 1234.5, 7],
+    ]
+    rows = [dict(zip(FIELDS, row, strict=True)) for row in values]
     environment = {"machine": "2 cores", "settings": ""}
     file = tmp_path / "rows.json"
-    file.write_text(json.dumps({"environment": environment, "rows": [row]}))
-    lines = run("report", str(file)).splitlines()
-    assert lines[0].startswith("| case | shape | ours | baseline | unit | ratio |")
-    assert lines[2] == (
-        "| read vs copy | 1 key | 20.5 | 10.2 | Mrows/s | 2.00x | 49.9 | 1,234 | 7 |"
-    )
-    assert lines[4] == "Made on machine 2 cores."
+    file.write_text(json.dumps({"environment": environment, "rows": rows}))
+    return file
+
+
+def test_report_makes_markdown_of_the_rows(results: Path) -> None:
+    assert [line for line in run("report", str(results)).splitlines() if line] == [
+        "| ours vs baseline, by keys in a call | 1,024 keys | 4,096 keys |",
+        "|---|---:|---:|",
+        "| lookup vs take, dim 4 | 2.00x | 1.50x |",
+        "| ours vs baseline | shape | ours | baseline | unit | ratio |",
+        "|---|---|---:|---:|---|---:|",
+        "| read vs copy | 1 key | 20.5 | 10.2 | Mrows/s | 2.00x |",
+        "Made on machine 2 cores.",
+    ]
+
+
+def test_report_replaces_what_stands_between_the_marks(
+    results: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- results: how -->\nold\n<!-- end of results -->\nz\n")
+    for _ in range(2):  # the second time changes nothing
+        run("report", "--readme", str(readme), str(results))
+        text = readme.read_text()
+        assert text.startswith("a\n<!-- results: how -->\n\n| ours vs baseline")
+        assert text.endswith("2 cores.\n\n<!-- end of results -->\nz\n")
+        assert "old" not in text
 
 
 @pytest.mark.slow
