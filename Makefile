@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml \
   $(shell find xla_ffi -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
 
-.PHONY: help demo test test-all native-test lint format bench wheel clean
+.PHONY: help demo test test-all native-test lint format bench wheel wheel-test clean
 
 help:  ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,10 +22,10 @@ demo: $(VENV)/.built  ## Train a model, put its tables on disk, serve it: the ma
 	$(BIN)/python examples/movielens/main.py --out demo_output
 
 test: $(VENV)/.built  ## Every test but the slow ones; under ten minutes
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(BIN)/python -m pytest -q -m "not slow"
 
 test-all: $(VENV)/.built native-test  ## Every test that needs no GPU, the core's own included
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(BIN)/python -m pytest -q
 
 native-test: $(VENV)/.tools  ## Tests of the C++ core: plain, ASan and UBSan, TSan
 	tests/native/run.sh
@@ -46,7 +46,12 @@ bench: $(VENV)/.built  ## Measure; needs 8 GiB of memory and disk and some twent
 	$(BIN)/python -m benchmarks storage --json benchmarks/results/storage.json
 
 wheel: $(VENV)/.tools  ## A wheel for this Python, in dist/
-	$(PIP) wheel --no-deps -w dist .
+	$(PIP) wheel -q --no-deps -w dist .
+
+wheel-test: wheel  ## Install the wheel in an environment of its own, and look something up
+	rm -rf build/wheel_venv && $(PYTHON) -m venv build/wheel_venv
+	build/wheel_venv/bin/python -m pip install -q --disable-pip-version-check "$(JAX)" dist/*.whl
+	cd build && wheel_venv/bin/python ../tests/wheel_check.py
 
 clean:  ## Remove what was built
 	rm -rf build dist $(VENV)

@@ -49,6 +49,7 @@ class Results(msgspec.Struct, frozen=True):
     rows: list[Row]
 
     def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         encoded = msgspec.json.format(msgspec.json.encode(self), indent=1)
         path.write_bytes(encoded + b"\n")
 

@@ -1,6 +1,6 @@
 """The compiled half: shards on disk, key index, registry of open tables, FFI handlers.
 
-Everything here releases the GIL while it works. Errors arrive as the classes of
+Whatever reads, writes or waits releases the GIL. Errors arrive as the classes of
 `jax_hps.errors` (see each function); `OSError` carries errno and path.
 """
 
@@ -79,8 +79,12 @@ class MappedArray:
         """Bytes of memory held: the places of chunks, if they are not in order."""
     @property
     def num_files(self) -> int: ...
-    def warm(self, file: int) -> int:
-        """Read a shard file into the page cache, in huge pages if it can; its bytes."""
+    def file_bytes(self, file: int) -> int: ...
+    def warm(self, file: int, begin: int, length: int) -> int:
+        """Read a part of a file into the page cache, in huge pages if it can.
+
+        `begin` is a multiple of 2 MiB. Returns how many bytes it read, 0 at the end.
+        """
 
 class KeyIndex:
     """int64 key -> row number, in lines of 64 bytes; every 64-bit value is a key."""
@@ -93,7 +97,7 @@ class KeyIndex:
         Nothing of the call's keys is then to be relied on.
         """
     def insert_array(self, keys: MappedArray) -> None:
-        """`insert` of a mapped `keys/` array, without copying it."""
+        """`insert` of a mapped `keys/` array, block by block."""
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each key, -1 where there is none."""
     def shrink_to_fit(self) -> None: ...
@@ -152,7 +156,8 @@ class ResolverRequest:
         """Seconds left until the lookup gives up."""
     def answer(self, rows: NDArray[np.uint8]) -> None:
         """Rows as uint8 [n, row_bytes], in the stored dtype."""
-    def fail(self, message: str) -> None: ...
+    def fail(self, message: str, is_damage: bool = False) -> None:
+        """Tell why there is no answer; `is_damage`: what was read is damaged."""
 
 class Table:
     """A table that lookups find by name ("server/model/table")."""
@@ -164,6 +169,7 @@ class Table:
         *,
         missing_is_error: bool = False,
         strict: bool = False,
+        may_default: bool = False,
         deadline_s: float = 1.0,
     ) -> None: ...
     def open(self) -> None:
@@ -175,7 +181,8 @@ class Table:
     def take_failures(self) -> list[tuple[str, str]]:
         """(code, message) of failures that no call could raise, and forget them.
 
-        Codes: "missing_key", "unavailable", "deadline", "closed", "invalid_argument".
+        Codes: "missing_key", "unavailable", "deadline", "corrupt", "closed",
+        "invalid_argument".
         """
 
 def take_orphan_failures(prefix: str) -> list[tuple[str, str]]:
@@ -193,6 +200,6 @@ def handlers() -> dict[str, object]:
     [*ks, 1] of bool of each table. Attributes: tables = {"0": name, ...},
     return_found: bool, raise_errors: bool (False: a call that fails answers default
     vectors and the failure is kept for `take_failures`). A tier that is late or down
-    makes a call fail only where the table is strict.
+    makes no call fail where the table says `may_default`.
     hps_noop: any operands and results, does nothing (a benchmark's baseline).
     """

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,19 @@ def _check_name(what: str, name: str) -> None:
         raise ConfigError(
             f"{what}={name!r}: expected 1 to 120 letters, digits, '_', '-' or '.'."
         )
+
+
+def _check_types(spec: msgspec.Struct) -> None:
+    """Check and normalise a specification that Python made as if a file had.
+
+    msgspec checks types where it decodes, and not where a constructor is called.
+    """
+    for field in msgspec.structs.fields(spec):
+        try:
+            value = msgspec.convert(getattr(spec, field.name), field.type)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{type(spec).__name__}.{field.name}: {error}") from error
+        msgspec.structs.force_setattr(spec, field.name, value)
 
 
 class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +62,7 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bytes: int | None = None
 
     def __post_init__(self) -> None:
+        _check_types(self)
         sizes = (self.rows, self.fraction, self.bytes)
         given = [size for size in sizes if size is not None]
         if len(given) != 1:
@@ -54,7 +70,7 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"{self}: expected exactly one of rows, fraction and bytes, got "
                 f"{len(given)}."
             )
-        if given[0] <= 0 or (self.fraction is not None and self.fraction > 1):
+        if not given[0] > 0 or (self.fraction is not None and self.fraction > 1):
             raise ConfigError(
                 f"{self}: expected rows or bytes above 0, or a fraction in (0, 1]."
             )
@@ -72,19 +88,17 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         key_dtype: dtype of the keys that lookups bring: "int64", "int32" or "uint32";
             None: the table's own.
         device_cache: size of the embedding cache on each accelerator; ignored on cpu.
-        hit_rate_threshold: in [0, 1]; share of unique keys found in the device cache
-            (else the row cache) from which on misses answer the default vector and
-            are inserted behind the call. 1.0, the default, is always exact. Without
-            a cache it has no effect.
         on_missing: "default": unknown keys answer the default vector; "error": they
             raise `MissingKeyError` (see `ParameterServer.check`).
-        deadline_s: seconds after which a base on a remote URL counts as unavailable
-            and the default vector answers. A local base is always waited for.
-        strict: raise in the call, instead, what a deadline or an unavailable tier
-            would turn into default vectors.
+        deadline_s: in (0, 60]; seconds after which a base on a remote URL counts as
+            unavailable and the default vector answers. A local base is always waited
+            for, and an error if it cannot be read.
+        strict: raise in the call, on any number of devices, whatever would answer
+            default vectors instead: an unavailable base, a deadline that passed.
 
     Raises:
-        ConfigError: an empty or malformed name, a number out of range.
+        ConfigError: an empty or malformed name, a value of another type, a number out
+            of range; the message names the field.
 
     Example:
         >>> import jax_hps as hps
@@ -98,21 +112,18 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     default: float | tuple[float, ...] | None = None
     key_dtype: KeyDtype | None = None
     device_cache: CacheSpec | None = None
-    hit_rate_threshold: float = 1.0
     on_missing: Literal["default", "error"] = "default"
     deadline_s: float = 1.0
     strict: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.path, os.PathLike):
+            msgspec.structs.force_setattr(self, "path", os.fspath(self.path))
+        _check_types(self)
         _check_name("TableSpec.name", self.name)
         _check_name("TableSpec.model", self.model)
         if not self.path:
             raise ConfigError(f"TableSpec {self.name!r}: path is empty.")
-        if not 0 <= self.hit_rate_threshold <= 1:
-            raise ConfigError(
-                f"TableSpec {self.name!r}: hit_rate_threshold="
-                f"{self.hit_rate_threshold}: expected a number in [0, 1]."
-            )
         if not 0 < self.deadline_s <= 60:
             raise ConfigError(
                 f"TableSpec {self.name!r}: deadline_s={self.deadline_s}: expected "
@@ -133,6 +144,24 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         _check_name("ServerSpec.name", self.name)
+
+
+def as_specs(specs: TableSpec | Iterable[TableSpec]) -> list[TableSpec]:
+    """Take one specification or several.
+
+    Raises:
+        ConfigError: something else.
+    """
+    given: Any = specs
+    single = isinstance(given, TableSpec | str | os.PathLike | Mapping)
+    checked = [given] if single else list(given)
+    for spec in checked:
+        if not isinstance(spec, TableSpec):
+            raise ConfigError(
+                f"expected TableSpec(name=..., path=...), got {spec!r}. A file is "
+                "opened by ParameterServer.from_file."
+            )
+    return checked
 
 
 def load_server_spec(path: str | Path) -> ServerSpec:

@@ -13,6 +13,10 @@ class HpsError(Exception):
         return " ".join(str(arg) for arg in self.args)
 
 
+class ArgumentError(HpsError, TypeError):
+    """An argument of a wrong type."""
+
+
 class TableNotFoundError(HpsError, KeyError):
     """No such table, or no such server."""
 

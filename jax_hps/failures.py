@@ -7,6 +7,7 @@ from __future__ import annotations
 from . import _native
 from .errors import (
     ClosedError,
+    CorruptTableError,
     DeadlineError,
     HpsError,
     MissingKeyError,
@@ -21,6 +22,7 @@ _ERRORS: dict[str, type[HpsError]] = {
     "missing_key": MissingKeyError,
     "unavailable": TierUnavailableError,
     "deadline": DeadlineError,
+    "corrupt": CorruptTableError,
     "invalid_argument": TableDataError,
 }
 

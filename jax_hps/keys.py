@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jax import lax
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import KeyDtypeError
+from .storage.key_arrays import as_int64_keys
 
 Word: TypeAlias = jax.Array | NDArray[np.int32] | NDArray[np.uint32] | int
 
@@ -32,7 +33,8 @@ class PackedKeys:
     Behaves like an integer array of shape `shape` where that makes sense: it can be
     indexed, iterated and reshaped, passed to jitted functions, mapped over by `vmap`
     and `scan`, and put on devices with `jax.device_put(keys, sharding)`. Made by `keys`
-    outside of jit and by `pack_keys` inside.
+    outside of jit and by `pack_keys` inside. Concatenated, as other pytrees are, by
+    `jax.tree.map(lambda *words: jnp.concatenate(words), keys1, keys2)`.
 
     Attributes:
         data: uint32 [..., 2], each key's low word first: little-endian int64.
@@ -70,6 +72,13 @@ class PackedKeys:
         """Return the keys as NumPy integers: int64 [...]."""
         words = np.ascontiguousarray(self.data, "<u4")
         return words.view("<i8").reshape(self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        # Else np.asarray would iterate, and make an array of Python objects.
+        raise KeyDtypeError(
+            "PackedKeys are no array of numbers: keys.to_numpy() returns int64, and "
+            "keys.data the words that they are packed in."
+        )
 
     def __getitem__(self, index: Any) -> PackedKeys:
         # The words are no dimension of the keys: no index may reach them.
@@ -114,7 +123,7 @@ def keys(ids: ArrayLike | PackedKeys) -> PackedKeys:
         return ids
     if isinstance(ids, jax.Array):
         return PackedKeys(_words_of_jax_array(ids))
-    words = _as_int64(ids)[..., np.newaxis].view("<u4")
+    words = as_int64_keys(ids, "hps.keys")[..., np.newaxis].view("<u4")
     return PackedKeys(jnp.array(words))  # a copy: `ids` is the caller's to change
 
 
@@ -144,35 +153,6 @@ def pack_keys(lo: Word, hi: Word) -> PackedKeys:
     """
     words = jnp.broadcast_arrays(_as_word("lo", lo), _as_word("hi", hi))
     return PackedKeys(jnp.stack(words, axis=-1))
-
-
-def _as_int64(ids: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(ids)
-    if array.dtype.kind not in "iu" and not isinstance(ids, np.ndarray | np.generic):
-        # NumPy makes floats of [1, 2**63], and of [].
-        array = _as_uint64(np.asarray(ids, dtype=object))
-    if array.dtype.kind not in "iu":
-        raise KeyDtypeError(
-            f"hps.keys: expected integers, got an array of {array.dtype}. Convert it "
-            "with .astype(np.int64) if its values are whole numbers."
-        )
-    return np.asarray(array, dtype="<i8", order="C")
-
-
-def _as_uint64(items: NDArray[Any]) -> NDArray[np.uint64]:
-    """Bits of Python integers: object [...] -> uint64 [...]."""
-    for item in items.flat:
-        if isinstance(item, bool | np.bool) or not isinstance(item, int | np.integer):
-            raise KeyDtypeError(
-                f"hps.keys: expected integers, got {item!r} ({type(item).__name__})."
-            )
-        if not -(2**63) <= item < 2**64:
-            raise KeyDtypeError(
-                f"hps.keys: {item} does not fit into 64 bits; expected a key in "
-                "[-2**63, 2**64)."
-            )
-    bits = [int(item) % 2**64 for item in items.flat]
-    return np.array(bits, np.uint64).reshape(items.shape)
 
 
 def _words_of_jax_array(ids: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from .errors import KeyDtypeError, TableDataError, TableNotFoundError
+from .errors import ArgumentError, KeyDtypeError, TableDataError
 from .keys import PackedKeys
 from .keys import keys as pack
 from .primitive import call
@@ -80,7 +80,8 @@ def lookup(
         KeyDtypeError: keys that are no integers, or 32-bit keys for a table of 64-bit
             keys: they may have lost their upper bits on the way.
         TableDataError: a `dtype` that rows cannot have.
-        TableNotFoundError: `table` is no `Table`, or its server has it no more.
+        ArgumentError: `table` is no `Table`.
+        TableNotFoundError: its server has the table no more.
         ClosedError: the server was closed.
         HpsError: called from a resolver thread, which would wait for itself.
 
@@ -141,6 +142,7 @@ def lookup_many(
         pairs of rows and bool [...].
 
     Raises:
+        ArgumentError: `requests` is no mapping to pairs of a table and keys.
         HpsError: as in `lookup`; the message names the table.
 
     Example:
@@ -159,6 +161,7 @@ def lookup_many(
         {'u': (3, 4), 'i': (2, 1, 8)}
         >>> folder.cleanup()
     """
+    _check_requests(requests)
     if not requests:
         return {}
     tables = [_checked_table(table) for table, _ in requests.values()]
@@ -174,10 +177,30 @@ def lookup_many(
     return dict(zip(requests, zip(rows, masks, strict=True), strict=True))
 
 
+def _check_requests(requests: Mapping[Name, tuple[Table, KeysLike]]) -> None:
+    if not isinstance(requests, Mapping):
+        raise ArgumentError(
+            "hps.lookup_many: expected a mapping from names to (table, keys), got "
+            f"{type(requests).__name__}."
+        )
+    for name, pair in requests.items():
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise ArgumentError(
+                f"hps.lookup_many: expected (table, keys) for {name!r}, got "
+                f"{type(pair).__name__}."
+            )
+
+
 def _checked_table(table: Table) -> Table:
+    if isinstance(table, jax.core.Tracer):
+        raise ArgumentError(
+            f"hps.lookup: expected a Table, got {table!r}. A Table is static, not an "
+            "argument that JAX traces: use it in the function by its name there (a "
+            "closure), or jit with static_argnames; table and keys come in that order."
+        )
     if not isinstance(table, Table):
-        raise TableNotFoundError(
-            f"hps.lookup: expected a Table, got {table!r} ({type(table).__name__}). "
+        raise ArgumentError(
+            f"hps.lookup: expected a Table, got {type(table).__name__}. "
             "ParameterServer.table(name) returns the Table of an open table."
         )
     require_open(table)

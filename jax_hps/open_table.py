@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from . import _native
 from .config import TableSpec
-from .errors import ConfigError
+from .errors import ClosedError, ConfigError, TableDataError
 from .failures import Failure
 from .resolver import Resolver
+from .storage.dtypes import cast_rows
 from .storage.opening import open_version
 from .storage.version import TableVersion
 from .table import Table
 from .warming import Warming
 
-# A local base is always waited for; this keeps a dead disk from hanging the process.
+# A local table that does not answer for so long is an error: its disk must be dead.
 LOCAL_DEADLINE_S = 30.0
 
 
@@ -68,15 +69,14 @@ class OpenTable:
         default = _default_row(spec, self.version)
         self._guard = threading.Lock()
         self._warming: Warming | None = None
-        self._resolver = self._make_resolver()
-        queue = self._resolver.queue if self._resolver else None
-        self._native = _native.Table(
-            self.handle.full_name,
-            self.version.make_base(queue=queue, default=default),
-            missing_is_error=spec.on_missing == "error",
-            strict=spec.strict,
-            deadline_s=spec.deadline_s if self.version.is_remote else LOCAL_DEADLINE_S,
-        )
+        self._closed = False
+        array = self.version.tensorstore
+        self._resolver = Resolver(self.handle.full_name, array) if array else None
+        try:
+            self._native = self._make_native(spec, default)
+        except BaseException:
+            self._stop_threads()
+            raise
 
     @staticmethod
     def key_of(name: str, model: str) -> str:
@@ -87,20 +87,25 @@ class OpenTable:
         """Let lookups find the table."""
         self._native.open()
 
+    def withdraw(self) -> None:
+        """Take the table from lookups that begin from now on."""
+        self._native.close()
+
+    def close(self) -> None:
+        """Withdraw the table, and stop its threads."""
+        self.withdraw()
+        with self._guard:
+            self._closed = True
+        self._stop_threads()
+
     def warm(self) -> Warming:
         """Begin to read the rows into the page cache, or tell how far that is."""
         with self._guard:
+            if self._closed:
+                raise ClosedError(f"table {self.handle.full_name!r} was closed.")
             if self._warming is None or self._warming.done:
                 self._warming = Warming(self.handle.full_name, self.version.rows.mapped)
             return self._warming
-
-    def close(self) -> None:
-        """Take the table from lookups and stop its threads."""
-        self._native.close()
-        if self._warming:
-            self._warming.cancel()
-        if self._resolver:
-            self._resolver.close()
 
     def stats(self) -> TableStats:
         """Read the counters."""
@@ -118,18 +123,38 @@ class OpenTable:
             f"{table.dtype}, read by {self.version.reader}"
         )
 
-    def _make_resolver(self) -> Resolver | None:
-        array = self.version.tensorstore
-        return Resolver(self.handle.full_name, array) if array else None
+    def _make_native(
+        self, spec: TableSpec, default: NDArray[Any] | None
+    ) -> _native.Table:
+        queue = self._resolver.queue if self._resolver else None
+        is_remote = self.version.is_remote
+        return _native.Table(
+            self.handle.full_name,
+            self.version.make_base(queue=queue, default=default),
+            missing_is_error=spec.on_missing == "error",
+            strict=spec.strict,
+            may_default=is_remote,
+            deadline_s=spec.deadline_s if is_remote else LOCAL_DEADLINE_S,
+        )
+
+    def _stop_threads(self) -> None:
+        if self._warming:
+            self._warming.cancel()
+        if self._resolver:
+            self._resolver.close()
 
 
 def _default_row(spec: TableSpec, version: TableVersion) -> NDArray[Any] | None:
     if spec.default is None:
         return None
-    default = np.asarray(spec.default, version.dtype)
-    if default.shape not in ((), (version.dim,)):
+    what = f"TableSpec {spec.name!r}: default"
+    try:
+        default = cast_rows(np.asarray(spec.default), version.dtype, what)
+    except TableDataError as error:
+        raise ConfigError(str(error)) from error
+    if default.shape not in ((), (1,), (version.dim,)):
         raise ConfigError(
-            f"TableSpec {spec.name!r}: default has {default.size} elements; expected a "
-            f"scalar or a vector of the table's dim, {version.dim}."
+            f"{what} has {default.size} elements; expected a number or a vector of the "
+            f"table's dim, {version.dim}."
         )
     return np.full(version.dim, default, version.dtype)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from . import _native
-from .config import TableSpec
+from .config import TableSpec, as_specs
+from .errors import ConfigError
 from .open_table import OpenTable
 from .storage.opening import open_arrays
 
@@ -69,6 +70,7 @@ def plan(specs: TableSpec | Iterable[TableSpec]) -> Plan:
         Bytes by table.
 
     Raises:
+        ConfigError: two tables of one model and name.
         TableNotFoundError, TableFormatError, CorruptTableError, TierUnavailableError:
             see `open_table`.
 
@@ -80,10 +82,13 @@ def plan(specs: TableSpec | Iterable[TableSpec]) -> Plan:
         >>> hps.plan(hps.TableSpec(name="user", path=path)).tables["user"]
         TablePlan(base_bytes=64000, index_bytes=20480, other_bytes=64)
     """
-    several = [specs] if isinstance(specs, TableSpec) else list(specs)
-    return Plan(
-        {OpenTable.key_of(spec.name, spec.model): _plan(spec) for spec in several}
-    )
+    plans: dict[str, TablePlan] = {}
+    for spec in as_specs(specs):
+        key = OpenTable.key_of(spec.name, spec.model)
+        if key in plans:
+            raise ConfigError(f"plan: two tables are called {key!r}.")
+        plans[key] = _plan(spec)
+    return Plan(plans)
 
 
 def _plan(spec: TableSpec) -> TablePlan:

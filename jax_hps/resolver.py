@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from .errors import CorruptTableError
 
 _here = threading.local()
 
@@ -73,5 +74,7 @@ class Resolver:
         try:
             rows = self._reader.read_rows(request.rows, timeout_s=timeout_s)
             request.answer(np.ascontiguousarray(rows).view(np.uint8))
+        except CorruptTableError as error:
+            request.fail(str(error), is_damage=True)
         except Exception as error:  # whatever it is, the lookup must hear of it
             request.fail(f"{type(error).__name__}: {error}")

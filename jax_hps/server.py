@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import threading
 import types
 from collections.abc import Iterable
 from pathlib import Path
 
-from .config import ServerSpec, TableSpec, load_server_spec
+from .config import ServerSpec, TableSpec, as_specs, load_server_spec
 from .errors import ClosedError, ConfigError, HpsError, TableNotFoundError
-from .failures import as_error, take_orphans
+from .failures import Failure, as_error, take_orphans
 from .open_table import OpenTable, TableStats
 from .resolver import in_resolver_thread as in_resolver_thread
 from .table import Table
@@ -32,7 +33,8 @@ class ParameterServer:
     program outlives the server, and works again with the next one of that name.
 
     Args:
-        tables: what to open; more can be added and removed while lookups run.
+        tables: what to open, one or several; more can be added, and removed, while
+            lookups run.
         name: the server's name, unique among the live servers of the process.
 
     Raises:
@@ -54,11 +56,12 @@ class ParameterServer:
     """
 
     def __init__(
-        self, tables: Iterable[TableSpec] = (), *, name: str = "default"
+        self, tables: Iterable[TableSpec] | TableSpec = (), *, name: str = "default"
     ) -> None:
         self.name = ServerSpec(tables=[], name=name).name  # checks the name
         self._guard = threading.Lock()
         self._tables: dict[str, OpenTable] = {}
+        self._failures: list[Failure] = []  # of tables that are gone
         self._closed = False
         with _servers_guard:
             if name in _servers:
@@ -68,7 +71,8 @@ class ParameterServer:
                 )
             _servers[name] = self
         try:
-            for spec in tables:
+            take_orphans(name)  # of an earlier server of the name
+            for spec in as_specs(tables):
                 self.add_table(spec)
         except BaseException:
             self.close()
@@ -106,20 +110,24 @@ class ParameterServer:
             ConfigError: the server has a table of that model and name.
             TableNotFoundError, CorruptTableError, TableFormatError: see `open_table`.
         """
+        (spec,) = as_specs(spec)
         self._require_open()
         opened = OpenTable(self.name, spec)  # may take long: not under the guard
-        with self._guard:
-            if not self._closed and opened.key not in self._tables:
+        try:
+            with self._guard:
+                self._require_open()
+                if opened.key in self._tables:
+                    raise ConfigError(
+                        f"server {self.name!r}: table {opened.key!r} is open already. "
+                        "Remove it first, or choose another name or model."
+                    )
                 opened.publish()
                 self._tables[opened.key] = opened
-                _log.info("opened %s", opened)
-                return opened.handle
-        opened.close()
-        self._require_open()
-        raise ConfigError(
-            f"server {self.name!r}: table {opened.key!r} is open already. Remove it "
-            "first, or choose another name or model."
-        )
+        except BaseException:
+            opened.close()
+            raise
+        _log.info("opened %s", opened)
+        return opened.handle
 
     def remove_table(self, name: str, *, model: str = "default") -> None:
         """Take a table out, while lookups run; those that have begun go on.
@@ -131,8 +139,9 @@ class ParameterServer:
         with self._guard:
             opened = self._find(name, model)
             del self._tables[opened.key]
-        opened.close()
-        _log.info("closed %s", opened)
+            # Under the guard, so that the name is free for whoever finds it gone.
+            opened.withdraw()
+        self._retire([opened])
 
     def warm(self, name: str, *, model: str = "default") -> Warming:
         """Read a table's rows into memory behind the caller's back.
@@ -159,7 +168,11 @@ class ParameterServer:
 
         Returns:
             By "table", or "model/table" where the model is not "default".
+
+        Raises:
+            ClosedError: the server is closed.
         """
+        self._require_open()
         return {key: opened.stats() for key, opened in self._snapshot().items()}
 
     def check(self) -> None:
@@ -175,21 +188,43 @@ class ParameterServer:
         failures = take_orphans(self.name)
         for opened in self._snapshot().values():
             failures += opened.take_failures()
+        with self._guard:
+            failures += self._failures
+            self._failures = []
         if failures:
             raise as_error(failures)
 
     def close(self) -> None:
-        """Close every table and free the name; lookups that have begun go on."""
+        """Close every table and free the name; lookups that have begun go on.
+
+        A second call does nothing. `check` still raises what was not raised by then.
+        """
         with self._guard:
             if self._closed:
                 return
             self._closed = True
             tables = list(self._tables.values())
             self._tables.clear()
-        for opened in tables:
-            opened.close()
-        with _servers_guard:
-            _servers.pop(self.name, None)
+        try:
+            self._retire(tables)
+        finally:
+            with _servers_guard:
+                _servers.pop(self.name, None)
+
+    def _retire(self, tables: list[OpenTable]) -> None:
+        """Close tables, all of them whatever happens, and keep their failures."""
+        with contextlib.ExitStack() as stack:
+            for opened in tables:
+                stack.callback(self._keep_failures, opened)
+                stack.callback(opened.close)
+
+    def _keep_failures(self, opened: OpenTable) -> None:
+        failures = opened.take_failures()
+        if failures:
+            _log.warning("%s: %d failures wait for check()", opened, len(failures))
+        with self._guard:
+            self._failures += failures
+        _log.info("closed %s", opened)
 
     def __enter__(self) -> ParameterServer:
         return self
@@ -219,7 +254,7 @@ class ParameterServer:
         key = OpenTable.key_of(name, model)
         opened = self._tables.get(key)
         if opened is None:
-            known = ", ".join(self._tables) or "no tables"
+            known = ", ".join(list(self._tables)) or "no tables"
             raise TableNotFoundError(
                 f"server {self.name!r} has no table {key!r}. It has: {known}."
             )

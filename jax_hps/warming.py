@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from . import _native
-from .errors import DeadlineError
+from .errors import ClosedError, DeadlineError
+
+STEP_BYTES = 64 << 20
 
 
 class Warming:
@@ -42,6 +45,7 @@ class Warming:
 
         Raises:
             DeadlineError: `timeout_s` has passed; reading goes on.
+            ClosedError: it was cancelled, or the table was closed.
             OSError: a file could not be read.
         """
         self._thread.join(timeout_s)
@@ -52,19 +56,29 @@ class Warming:
             )
         if self._error:
             raise self._error
+        if self.bytes_done < self.bytes_total:
+            raise ClosedError(
+                f"warm: stopped after {self.bytes_done} of {self.bytes_total} bytes."
+            )
 
     def cancel(self) -> None:
-        """Stop behind the file that is being read, and wait for that."""
+        """Stop behind the step that is being read (64 MiB), and wait for that."""
         self._cancelled.set()
         self._thread.join()
 
     def _run(self) -> None:
-        if self._rows is None:
-            return
         try:
-            for file in range(self._rows.num_files):
+            for _ in self._steps():
                 if self._cancelled.is_set():
                     break
-                self.bytes_done += self._rows.warm(file)
         except Exception as error:  # raised by `wait`
             self._error = error
+
+    def _steps(self) -> Iterator[None]:
+        """Read, step by step, every file of the rows."""
+        if self._rows is None:
+            return
+        for file in range(self._rows.num_files):
+            for begin in range(0, self._rows.file_bytes(file), STEP_BYTES):
+                self.bytes_done += self._rows.warm(file, begin, STEP_BYTES)
+                yield

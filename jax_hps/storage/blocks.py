@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..config import KeyDtype
 from ..errors import TableDataError
 from .dtypes import cast_rows, key_dtype_name, row_dtype
-from .key_arrays import as_int64_keys, as_key_array, check_range
+from .key_arrays import as_int64_keys, as_key_array, check_not_cut, check_range
 
 # Rows are cut into blocks of so many elements: 32 MiB of float32. Nothing else bounds
 # the memory that writing a memory-mapped array takes.
@@ -118,6 +118,8 @@ class RowSource:
                     f"{what}: expected a tuple (keys, rows), got "
                     f"{type(pair).__name__}; for one array of rows, give a NumPy array."
                 )
+            if self.key_dtype == "int64":
+                check_not_cut(pair[0], f"{what}: keys")
             for keys, rows in _cut(what, *pair):
                 yield what, keys, rows
 
@@ -126,9 +128,8 @@ class RowSource:
             raise TableDataError(f"{what}: some blocks have keys and some have none.")
         if keys is None:
             return None
-        converted = as_int64_keys(keys, f"{what}: keys")
-        check_range(converted, keys, self.key_dtype, what)
-        return converted
+        check_range(keys, self.key_dtype, what)
+        return as_int64_keys(keys, f"{what}: keys")
 
     def _check_rows(self, what: str, rows: NDArray[Any]) -> NDArray[Any]:
         if rows.shape[1] != self.dim:
@@ -169,7 +170,7 @@ def _cut(what: str, keys: Any, rows: Any) -> Iterator[tuple[Any, NDArray[Any]]]:
 
 
 def _key_array(what: str, keys: Any, num_rows: int) -> NDArray[Any]:
-    array = as_key_array(keys)
+    array = as_key_array(keys, f"{what}: keys")
     if array.ndim != 1 or len(array) != num_rows:
         raise TableDataError(
             f"{what}: expected one key for each of the {num_rows} rows, got keys of "

@@ -43,13 +43,13 @@ def create_table(
     an iterator gives); keys are held, so that duplicates are named.
 
     Args:
-        path: folder of the table, made together with its parents.
+        path: folder of the table, made together with its parents; `~` is the home.
         rows: array of shape [rows, dim], which may be a `np.memmap` or anything else
             that slices into NumPy arrays; or an iterator of blocks (keys, rows), where
             the keys of a dense table's blocks are None.
-        keys: integers of shape [rows], all different; every 64-bit value is a key, and
-            uint64 keys keep their bits. None, the default: a dense table, where a
-            row's key is its number.
+        keys: integers of shape [rows], all different: an array, a list of ints, or
+            `PackedKeys`; every 64-bit value is a key, and uint64 keys keep their bits.
+            None, the default: a dense table, where a row's key is its number.
         dtype: dtype to store, "float32", "float16" or "bfloat16"; rows of another
             dtype are converted. None, the default: the rows' own.
         default: what keys that are not in the table answer: a number, or a vector of
@@ -68,7 +68,9 @@ def create_table(
             false.
         TableDataError: rows, keys or default do not make a table: shapes, lengths,
             dtypes, a duplicate key (named, with both rows).
-        KeyDtypeError: keys that are no integers.
+        KeyDtypeError: keys that are no integers, or a 32-bit jax array of them where
+            `key_dtype` is int64: it may have lost bits already.
+        TableFormatError: `path` is a URL of a store, or no path at all.
         TableLockedError: somebody else is writing the table.
         OSError: the disk is full or fails.
 

@@ -122,7 +122,7 @@ class TableFolder:
             self.path.mkdir(parents=True)
         except FileExistsError:
             return False
-        sync_folder(self.path.absolute().parent)
+        sync_folder(self.path.parent)
         return True
 
     def _remove_unused(self, manifest: Manifest | None) -> None:

@@ -22,6 +22,9 @@ SHARD_BYTES = 128 << 20
 # would fit, present or not. The floor leaves room to grow in shards of a decent size.
 MIN_SHARD_BYTES = 4 << 20
 
+# Linux allows a process some 65,000 mappings by default, and a table is not alone.
+MAX_FILES = 16384
+
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
@@ -66,6 +69,11 @@ class ArrayLayout:
         """Files of the array, if none is missing."""
         return -(-self.num_rows // self.shard_rows)
 
+    @property
+    def max_rows(self) -> int:
+        """Rows that the array may grow to, for the native reader to map its files."""
+        return MAX_FILES * self.shard_rows
+
     def shard_name(self, shard: int) -> str:
         """Path of a shard's file within the folder of the array."""
         return f"c/{shard}" if self.columns is None else f"c/{shard}/0"
@@ -75,6 +83,8 @@ def choose_layout(
     dtype: str, columns: int | None, itemsize: int, *, expected_rows: int | None
 ) -> ArrayLayout:
     """Choose the layout of an array to be written, of no rows yet.
+
+    Shards are larger where there would be more than `MAX_FILES` of them.
 
     Args:
         dtype: zarr's name of an element's dtype.
@@ -90,9 +100,10 @@ def choose_layout(
     row_bytes = itemsize * (columns or 1)
     shard_rows = _power_of_two_within(SHARD_BYTES, row_bytes)
     if expected_rows is not None:
-        needed = 1 << max(expected_rows - 1, 0).bit_length()
+        needed = _power_of_two_from(expected_rows)
         floor = _power_of_two_within(MIN_SHARD_BYTES, row_bytes)
         shard_rows = min(shard_rows, max(needed, floor))
+        shard_rows = max(shard_rows, _power_of_two_from(-(-expected_rows // MAX_FILES)))
     whole_pages = CHUNK_BYTES // math.gcd(row_bytes, CHUNK_BYTES)
     return ArrayLayout(
         dtype=dtype,
@@ -106,6 +117,10 @@ def choose_layout(
 
 def _power_of_two_within(limit_bytes: int, row_bytes: int) -> int:
     return 1 << (max(limit_bytes // row_bytes, 1).bit_length() - 1)
+
+
+def _power_of_two_from(count: int) -> int:
+    return 1 << max(count - 1, 0).bit_length()
 
 
 def encode_zarr_json(layout: ArrayLayout) -> bytes:

@@ -18,7 +18,12 @@ URL_SCHEMES = ("s3", "gs", "http", "https", "memory")
 
 @dataclasses.dataclass(frozen=True)
 class Location:
-    """A folder: `path` where it is local, else None and `name` is its URL."""
+    """A folder: `path` where it is local, else None and `name` is its URL.
+
+    Attributes:
+        name: path or URL as it was given, for errors.
+        path: absolute, so that it means the same after `os.chdir`.
+    """
 
     name: str
     path: Path | None
@@ -27,15 +32,18 @@ class Location:
     def parse(cls, path: str | os.PathLike[str]) -> Location:
         """Take a path, a `file://` URL or a URL of `URL_SCHEMES`.
 
+        A path may be relative and may begin with `~`.
+
         Raises:
-            TableFormatError: a URL of another scheme.
+            TableFormatError: an empty path, the home of an unknown user, a URL of
+                another scheme, or a `file://` URL that is more than an absolute path.
         """
         name = os.fspath(path)
         scheme, found, _ = name.partition("://")
         if not found:
-            return cls(name, Path(name))
+            return cls(name, _path_of_name(name))
         if scheme == "file":
-            return cls(name, Path(unquote(urlsplit(name).path)))
+            return cls(name, _path_of_url(name))
         if scheme not in URL_SCHEMES:
             schemes = ", ".join(("file", *URL_SCHEMES))
             raise TableFormatError(
@@ -53,7 +61,7 @@ class Location:
         """The folder as TensorStore's `kvstore`."""
         if self.path is None:
             return self.name + "/"
-        return {"driver": "file", "path": f"{self.path.absolute()}/"}
+        return {"driver": "file", "path": f"{self.path}/"}
 
     def folder(self, name: str) -> Location:
         """A folder within this one."""
@@ -71,3 +79,23 @@ class Location:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _path_of_name(name: str) -> Path:
+    if not name:
+        raise TableFormatError("The path is empty: expected a local path or a URL.")
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError as error:
+        raise TableFormatError(f"{name}: {error}") from error
+
+
+def _path_of_url(url: str) -> Path:
+    parts = urlsplit(url)
+    is_local = parts.netloc in ("", "localhost")
+    if not (is_local and parts.path) or parts.query or parts.fragment:
+        raise TableFormatError(
+            f"{url}: expected the form file:///absolute/path, with three slashes and "
+            "with %3F and %23 for ? and #."
+        )
+    return Path(unquote(parts.path))

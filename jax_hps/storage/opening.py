@@ -195,9 +195,11 @@ def _index(keys: StoredArray | None) -> _native.KeyIndex | None:
 
 
 def _not_found(location: Location) -> HpsError:
-    if location.path is not None and not location.path.exists():
-        return TableNotFoundError(f"{location}: no table: there is no such folder.")
-    if location.path is not None and is_interrupted(location.path):
+    path = location.path
+    if path is not None and not path.is_dir():
+        what = "it is a file" if path.exists() else "there is no such folder"
+        return TableNotFoundError(f"{location}: no table: {what}.")
+    if path is not None and is_interrupted(path):
         return TableNotFoundError(
             f"{location}: no table: create_table was interrupted, or is still running; "
             "run it again."

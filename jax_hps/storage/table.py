@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..config import KeyDtype
 from ..errors import ClosedError
-from .key_arrays import as_int64_keys
+from .key_arrays import as_int64_keys, check_not_cut
 from .opening import open_version
 from .verify import verify_version
 from .version import TableVersion
@@ -29,14 +29,16 @@ def open_table(path: str | os.PathLike[str]) -> StoredTable:
     (`reader_reason` says why).
 
     Args:
-        path: a local folder, or a URL of file, s3, gs, http, https or memory.
+        path: a local folder (`~` is the home), or a URL of file, s3, gs, http, https
+            or memory.
 
     Returns:
         The table. It goes on reading its version when another one replaces it.
 
     Raises:
         TableNotFoundError: there is no table, or its first writer did not finish.
-        TableFormatError: an array that makes no table, or a newer release's table.
+        TableFormatError: an array that makes no table, a newer release's table, or a
+            path that cannot be one.
         CorruptTableError: a file is damaged; the message names it.
         TierUnavailableError: the URL's store did not answer.
 
@@ -95,8 +97,8 @@ class StoredTable:
         """Read rows by key.
 
         Args:
-            keys: integers of any shape and width; may repeat. Signed ones are
-                sign-extended, unsigned ones zero-extended.
+            keys: integers of any shape and width: an array, ints, or `PackedKeys`;
+                may repeat. Signed ones are sign-extended, unsigned ones zero-extended.
 
         Returns:
             rows: [*keys.shape, dim] in the stored dtype; the table's default where a
@@ -104,10 +106,22 @@ class StoredTable:
             found: [*keys.shape], bool.
 
         Raises:
-            KeyDtypeError: keys that are no integers.
+            KeyDtypeError: keys that are no integers, or a 32-bit jax array of them for
+                a table of 64-bit keys: it may have lost bits already.
             ClosedError: the table was closed.
             CorruptTableError, TierUnavailableError: from TensorStore, where it reads.
+
+        Example:
+            >>> import tempfile, numpy as np, jax_hps as hps
+            >>> rows = np.array([[1, 2], [3, 4]], np.float32)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     with hps.create_table(folder + "/user", rows, [7, 2**40]) as table:
+            ...         table.read([2**40, 8])
+            (array([[3., 4.],
+                   [0., 0.]], dtype=float32), array([ True, False]))
         """
+        if not self._takes_32bit_keys:
+            check_not_cut(keys, f"{self.path}: keys")
         wanted = as_int64_keys(keys, f"{self.path}: keys")
         rows, found = self._open_version().read(wanted.reshape(-1))
         return rows.reshape(*wanted.shape, self.dim), found.reshape(wanted.shape)
@@ -121,12 +135,29 @@ class StoredTable:
         Raises:
             CorruptTableError: names the file and the place.
             ClosedError: the table was closed.
+
+        Example:
+            >>> import pathlib, tempfile, numpy as np, jax_hps as hps
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     table = hps.create_table(folder, np.ones((3, 2), np.float32))
+            ...     table.verify()  # all is well
+            ...     shard = pathlib.Path(folder, "v000001/rows/c/0/0")
+            ...     _ = shard.write_bytes(b"?" + shard.read_bytes()[1:])
+            ...     try:
+            ...         table.verify()
+            ...     except hps.CorruptTableError as error:
+            ...         print("damaged:", "rows/c/0/0" in str(error))
+            damaged: True
         """
         verify_version(self._open_version())
 
     def close(self) -> None:
         """Give the version back; calls that run go on, a second call does nothing."""
         self._version = None
+
+    @property
+    def _takes_32bit_keys(self) -> bool:
+        return self.key_dtype != "int64" or (self.is_dense and self.num_rows <= 2**31)
 
     def _open_version(self) -> TableVersion:
         version = self._version

@@ -15,7 +15,7 @@ from .. import _native
 from ..errors import TableDataError
 from .blocks import Block, RowSource
 from .files import sync_folder, write_file
-from .layout import ArrayLayout, choose_layout, encode_zarr_json
+from .layout import MAX_FILES, ArrayLayout, choose_layout, encode_zarr_json
 from .manifest import ArrayFiles, BaseFiles
 
 
@@ -51,7 +51,8 @@ class VersionWriter:
         """Append the rows of a block.
 
         Raises:
-            TableDataError: a key is there already; names it and both rows.
+            TableDataError: a key is there already (names it and both rows), or the
+                table gets too large for shards of the size that was chosen.
             OSError: the disk does not take them.
         """
         if self._keys is not None and block.keys is not None:
@@ -98,6 +99,13 @@ class _ArrayWriter:
         )
 
     def append(self, rows: NDArray[Any]) -> None:
+        if self.num_rows + len(rows) > self._layout.max_rows:
+            raise TableDataError(
+                f"{self._folder.parents[1]}: an iterator's blocks may have "
+                f"{self._layout.max_rows} rows, which make {MAX_FILES} files. Give the "
+                "rows as one array (anything with shape, dtype and slices), for which "
+                "larger files are chosen."
+            )
         # As bytes, because bfloat16 arrays offer no buffer of their own.
         self._writer().append(rows.reshape(-1).view(np.uint8))
         self.num_rows += len(rows)

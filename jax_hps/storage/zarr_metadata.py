@@ -14,7 +14,7 @@ import ml_dtypes
 import msgspec
 import numpy as np
 
-from .layout import ArrayLayout
+from .layout import MAX_FILES, ArrayLayout
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
@@ -23,9 +23,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "int64": np.dtype(np.int64),
     "uint64": np.dtype(np.uint64),
 }
-
-# Linux allows a process some 65,000 mappings by default, and a table is not alone.
-MAX_FILES = 16384
 
 _MAX_SIZE = 1 << 48
 

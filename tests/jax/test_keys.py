@@ -162,6 +162,34 @@ def test_iterating_and_reshaping():
         len(packed[0])
 
 
+@pytest.mark.parametrize("convert", [np.asarray, np.array, jnp.asarray, list])
+def test_packed_keys_become_no_array_of_objects(convert):
+    packed = hps.keys([1, 2**40])
+    with pytest.raises(hps.KeyDtypeError, match=r"\.to_numpy\(\)"):
+        np.asarray(convert(packed))
+
+
+def test_packed_keys_are_concatenated():
+    one, two = hps.keys([[1, 2]]), hps.keys([[2**40, 3], [4, 5]])
+    joined = jax.tree.map(lambda *words: jnp.concatenate(words), one, two)
+    assert joined.to_numpy().tolist() == [[1, 2], [2**40, 3], [4, 5]]
+
+
+def test_packed_keys_pass_through_jax():
+    packed = hps.keys(np.array(EXTREMES))
+    for same in (
+        jax.jit(lambda k: k)(packed),
+        jax.vmap(lambda k: k)(packed),
+        jax.device_put(packed),
+        jax.device_put(packed, jax.devices()[1]),
+        jax.block_until_ready(packed),
+        jax.tree.map(jnp.asarray, packed),
+        jax.device_get(packed),
+        jax.lax.scan(lambda carry, k: (carry, k), 0, packed)[1],
+    ):
+        assert same.to_numpy().tolist() == EXTREMES
+
+
 def test_packed_keys_are_a_pytree():
     packed = hps.keys(np.arange(6).reshape(2, 3))
     (leaf,) = jax.tree.leaves(packed)

@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from jax_checks import CALL_ERRORS, assert_same
 
 import jax_hps as hps
+from jax_hps.errors import ArgumentError
 
 
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint32])
@@ -65,10 +66,29 @@ def test_rows_of_a_wrong_dtype(served, dtype):
         hps.lookup(table, [1], dtype=dtype)
 
 
-@pytest.mark.parametrize("table", ["user", None, hps.Table])
+@pytest.mark.parametrize("table", ["user", None, hps.Table, np.arange(3)])
 def test_what_is_no_table(table):
-    with pytest.raises(hps.TableNotFoundError, match=r"expected a Table.*\.table\("):
+    with pytest.raises(ArgumentError, match=r"expected a Table.*\.table\(") as caught:
         hps.lookup(table, [1])
+    assert isinstance(caught.value, TypeError)
+
+
+def test_a_table_is_not_traced(served):
+    table, model = served(sparse=False)
+    with pytest.raises(ArgumentError, match=r"is static.*static_argnames"):
+        jax.jit(hps.lookup)(table, jnp.arange(3))
+    find = jax.jit(hps.lookup, static_argnames="table")
+    assert_same(find(table, jnp.arange(3)), model.rows[:3])
+
+
+def test_what_is_no_mapping_of_requests(served):
+    table, _ = served()
+    for requests in ([], [(table, [1])], table):
+        with pytest.raises(ArgumentError, match=r"expected a mapping.* got "):
+            hps.lookup_many(requests)
+    for pair in (table, (table,), hps.keys([1, 2])):
+        with pytest.raises(ArgumentError, match=r"\(table, keys\) for 'u', got "):
+            hps.lookup_many({"u": pair})
 
 
 def test_a_lookup_on_a_resolver_thread_would_wait_for_itself(served, monkeypatch):

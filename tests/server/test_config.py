@@ -3,7 +3,9 @@
 """Specifications: what is refused, and how a file's mistakes are named."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jax_hps as hps
@@ -99,8 +101,14 @@ def test_other_files_are_refused(tmp_path):
         {"name": "a/b"},
         {"model": "x" * 121},
         {"path": ""},
-        {"hit_rate_threshold": 1.5},
-        {"hit_rate_threshold": -0.1},
+        {"on_missing": "raise"},
+        {"key_dtype": "int16"},
+        {"key_dtype": np.int32},
+        {"strict": "false"},
+        {"device_cache": 0.2},
+        {"default": "x"},
+        {"deadline_s": "1"},
+        {"name": 3},
         {"deadline_s": 0.0},
         {"deadline_s": 61.0},
     ],
@@ -112,11 +120,34 @@ def test_impossible_table_specs_are_refused(fields):
 
 
 @pytest.mark.parametrize(
-    "sizes", [{}, {"rows": 1, "bytes": 1}, {"rows": 0}, {"fraction": 1.1}], ids=str
+    "sizes",
+    [
+        {},
+        {"rows": 1, "bytes": 1},
+        {"rows": 0},
+        {"rows": 1.5},
+        {"fraction": 1.1},
+        {"fraction": float("nan")},
+    ],
+    ids=str,
 )
 def test_impossible_cache_specs_are_refused(sizes):
     with pytest.raises(hps.ConfigError, match="CacheSpec"):
         hps.CacheSpec(**sizes)
+
+
+def test_specs_made_in_python_are_those_of_a_file():
+    spec = hps.TableSpec(name="user", path=Path("tables/user"), default=[1, 2])
+    assert spec.path == str(Path("tables/user"))
+    assert spec.default == (1.0, 2.0)
+    assert {spec: 1}[hps.TableSpec(name="user", path="tables/user", default=(1, 2))]
+
+
+@pytest.mark.parametrize("specs", ["hps.toml", {"name": "user", "path": "x"}, [3]])
+@pytest.mark.parametrize("taker", [hps.ParameterServer, hps.plan])
+def test_what_is_no_spec_is_refused(taker, specs):
+    with pytest.raises(hps.ConfigError, match=r"expected TableSpec.*from_file"):
+        taker(specs)
 
 
 def test_specs_take_no_unknown_fields():

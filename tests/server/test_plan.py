@@ -38,6 +38,12 @@ def test_several_tables_add_up(make_table):
     assert planned.memory_bytes == sum(t.memory_bytes for t in planned.tables.values())
 
 
+def test_a_table_twice_is_no_plan(make_table):
+    spec = make_table().spec
+    with pytest.raises(hps.ConfigError, match=spec.name):
+        hps.plan([spec, spec])
+
+
 def test_no_table_no_plan(tmp_path):
     with pytest.raises(hps.TableNotFoundError, match="none"):
         hps.plan(hps.TableSpec(name="x", path=str(tmp_path / "none")))

@@ -7,6 +7,7 @@ import threading
 import jax
 import numpy as np
 import pytest
+import tensorstore as ts
 
 import jax_hps as hps
 from jax_hps import server as server_module
@@ -185,6 +186,125 @@ def test_check_knows_of_tables_that_were_gone(make_table, serve):
     serve().check()  # another server's failures are not its own
     with pytest.raises(hps.ClosedError, match=r"not open.*\(1 more failures\)"):
         server.check()
+
+
+def sharded_lookup(table, ids):
+    """Look up on two devices, where a call cannot raise."""
+    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
+    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    keys = jax.device_put(hps.keys(ids), sharded)
+    return jax.jit(lambda k: hps.lookup(table, k))(keys)
+
+
+@pytest.mark.parametrize("end", ["close", "remove_table"])
+def test_check_raises_failures_of_tables_that_are_gone(make_table, serve, end):
+    model = make_table(on_missing="error")
+    server = serve(model)
+    ids = [model.keys[0], model.unknown[0]]
+    jax.block_until_ready(sharded_lookup(server.table(model.name), ids))
+    server.close() if end == "close" else server.remove_table(model.name)
+    with pytest.raises(hps.MissingKeyError):
+        server.check()
+    server.check()
+
+
+def test_a_new_server_does_not_inherit_failures(make_table, serve):
+    model = make_table()
+    server = serve(model)
+    table = server.table(model.name)
+    lookup = jax.jit(lambda k: hps.lookup(table, k))
+    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
+    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    keys = jax.device_put(hps.keys(model.keys[:4]), sharded)
+    jax.block_until_ready(lookup(keys))
+    server.close()
+    assert not np.asarray(lookup(keys)).any()
+    serve(model, name=server.name).check()
+
+
+def test_threads_that_add_and_remove_one_table_meet_only_our_errors(make_table, serve):
+    model = make_table()
+    server = serve()
+    stop, wrong = threading.Event(), []
+
+    def juggle():
+        while not stop.is_set():
+            try:
+                server.add_table(model.spec)
+                server.remove_table(model.name)
+            except hps.HpsError:
+                pass
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=juggle) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    stop.wait(1.0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def damaged_table(folder):
+    """A compressed array of which a chunk in the middle is damaged."""
+    array = ts.open(
+        {
+            "driver": "zarr3",
+            "kvstore": f"file://{folder}/",
+            "metadata": {"codecs": [{"name": "gzip"}]},
+        },
+        dtype="float32",
+        shape=[4000, 2],
+        chunk_layout=ts.ChunkLayout(chunk_shape=[1000, 2]),
+        create=True,
+    ).result()
+    array[...] = np.ones((4000, 2), np.float32)
+    (folder / "c" / "2" / "0").write_bytes(b"no gzip")
+    return hps.TableSpec(name="damaged", path=str(folder))
+
+
+def test_a_damaged_local_table_is_an_error_in_the_call(tmp_path, serve):
+    server = serve()
+    table = server.add_table(damaged_table(tmp_path / "table"))
+    np.testing.assert_array_equal(hps.lookup(table, [1, 3500]), np.ones((2, 2)))
+    with pytest.raises(Exception, match=r"DATA_LOSS.*damaged"):
+        jax.block_until_ready(hps.lookup(table, [1, 2500]))
+    server.check()
+
+
+def test_a_damaged_local_table_is_kept_for_check_on_several_devices(tmp_path, serve):
+    server = serve()
+    table = server.add_table(damaged_table(tmp_path / "table"))
+    rows = sharded_lookup(table, [1, 2500])
+    assert not np.asarray(rows)[1].any()
+    with pytest.raises(hps.CorruptTableError, match="default vector"):
+        server.check()
+
+
+def test_daemon_threads_in_native_calls_do_not_abort_the_exit(make_table, run_python):
+    model = make_table(64, num_rows=20_000)
+    done = run_python(
+        """
+import sys, threading, time
+import numpy as np
+import jax_hps as hps
+
+table = hps.open_table(sys.argv[1])
+keys = np.arange(2_000_000)
+
+def read():
+    while True:
+        table.read(keys)
+
+for _ in range(3):
+    threading.Thread(target=read, daemon=True).start()
+time.sleep(0.5)
+""",
+        model.spec.path,
+    )
+    assert done.stderr == ""
 
 
 def test_a_resolver_answers_in_its_own_threads_and_closes():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tracemalloc
+import types
 
 import ml_dtypes
 import numpy as np
@@ -20,7 +21,7 @@ from jax_hps.errors import (
     TableFormatError,
     TableNotFoundError,
 )
-from jax_hps.storage import blocks, create_table, open_table, progress
+from jax_hps.storage import blocks, create_table, layout, open_table, progress
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -139,6 +140,11 @@ BAD_DATA = {
         {"key_dtype": "int32"},
         "key 18446744073709551615 does not fit",
     ),
+    "list into int32": (
+        lambda: (ROWS, [-1, 2, 3, 2**64 - 1]),
+        {"key_dtype": "int32"},
+        "key 18446744073709551615 does not fit",
+    ),
     "default shape": (lambda: (ROWS,), {"default": [1.0, 2.0]}, "vector of 3 numbers"),
     "default text": (lambda: (ROWS,), {"default": "zero"}, "default: expected real"),
     "default overflow": (
@@ -189,10 +195,11 @@ def test_bad_data_is_named_and_leaves_nothing(path, case):
 @pytest.mark.parametrize(
     ("keys", "options", "message"),
     [
-        ([1.0, 2.0, 3.0, 4.0], {}, "expected integers, got dtype float64"),
-        ([True, False, True, False], {}, "got dtype bool"),
-        (["a", "b", "c", "d"], {}, "got dtype str"),
-        ([1, 2, 3, 2**80], {}, "got dtype object"),
+        ([1, 2, 3, 4.0], {}, r"keys: expected integers, got 4.0 \(float\)"),
+        (np.ones(4), {}, "keys: expected integers, got an array of float64"),
+        ([True, False, True, False], {}, r"got True \(bool\)"),
+        (["a", "b", "c", "d"], {}, r"got 'a' \(str\)"),
+        ([1, 2, 3, 2**80], {}, f"{2**80} does not fit into 64 bits"),
         ([1, 2, 3, 4], {"key_dtype": "int16"}, "key_dtype='int16': expected"),
         ([1, 2, 3, 4], {"key_dtype": np.uint64}, "takes uint64 keys"),
         ([1, 2, 3, 4], {"key_dtype": "nonsense"}, "key_dtype='nonsense'"),
@@ -239,6 +246,23 @@ def test_a_file_is_never_touched(path, overwrite):
     assert path.read_text() == "years of work"
 
 
+PACKED = types.SimpleNamespace(to_numpy=lambda: np.array([5, 2**40 + 1, -1, 0]))
+LISTS = [[1, 2**63, 3, -1], [1, 2**63, 3, 4], [2**64 - 1, 2, 3, -(2**63)]]
+
+
+@pytest.mark.parametrize("keys", [PACKED, *LISTS])
+def test_keys_that_are_no_arrays(path, keys):
+    with create_table(path, ROWS, keys) as table:
+        np.testing.assert_array_equal(table.read(keys)[0], ROWS)
+        assert table.read(keys)[1].all()
+        table.verify()
+
+
+def test_python_ints_keep_their_bits(path):
+    with create_table(path, ROWS, [1, 2**63, 2**64 - 1, 4]) as table:
+        assert table.read([-(2**63), -1])[0].tolist() == ROWS[1:3].tolist()
+
+
 def test_urls_are_not_written():
     with pytest.raises(TableFormatError, match="local disks only"):
         create_table("s3://bucket/table", ROWS)
@@ -260,6 +284,25 @@ def test_closed_table_refuses(path):
     for call in (lambda: table.read([0]), table.verify):
         with pytest.raises(ClosedError, match="open it again"):
             call()
+
+
+def test_a_file_is_no_table(path):
+    create_table(path, ROWS).close()
+    with pytest.raises(TableNotFoundError, match="MANIFEST: no table: it is a file"):
+        open_table(path / "MANIFEST")
+    with pytest.raises(TableNotFoundError, match="there is no such folder"):
+        open_table(path / "MANIFEST" / "deeper")
+
+
+def test_an_iterator_that_gives_too_many_rows(path, monkeypatch):
+    monkeypatch.setattr(layout, "SHARD_BYTES", 4096)
+    monkeypatch.setattr(layout, "MAX_FILES", 2)
+    rows = np.zeros((512, 4), np.float32)  # two shards
+    create_table(path, iter([(None, rows)])).close()
+    pieces = [(None, rows), (None, rows[:1])]
+    with pytest.raises(TableDataError, match=r"may have 512 rows.*as one array"):
+        create_table(path, pieces, overwrite=True)
+    open_table(path).verify()
 
 
 def test_missing_table(path):

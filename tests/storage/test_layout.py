@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_hps.storage.layout import (
+    MAX_FILES,
     ArrayLayout,
     choose_layout,
     encode_zarr_json,
@@ -36,6 +37,7 @@ def test_every_layout_is_sound(columns, itemsize, expected_rows):
     assert layout.shard_rows % layout.chunk_rows == 0
     assert layout.chunk_rows == 1 or layout.chunk_rows * layout.row_bytes <= 4096
     assert layout.shard_rows * layout.row_bytes % 4096 == 0
+    assert -(-(expected_rows or 0) // layout.shard_rows) <= MAX_FILES
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,9 @@ def test_every_layout_is_sound(columns, itemsize, expected_rows):
         (32, 100_000, 32, 1 << 17),  # one shard that holds them all
         (2048, None, 1, 1 << 14),  # rows of 8 KiB: one in a chunk
         (3, None, 256, 1 << 23),
+        (32, 1 << 34, 32, 1 << 20),  # as many files as are mapped
+        (32, (1 << 34) + 1, 32, 1 << 21),  # 2 TiB: shards of 256 MiB
+        (32, 1 << 40, 32, 1 << 26),
     ],
 )
 def test_chosen_sizes(columns, expected_rows, chunk_rows, shard_rows):
@@ -59,6 +64,12 @@ def test_own_metadata_is_native(dtype, columns):
     itemsize = 2 if columns else 8
     layout = choose_layout(dtype, columns, itemsize, expected_rows=None)
     layout = dataclasses.replace(layout, num_rows=12345)
+    assert parse_native(encode_zarr_json(layout)) == layout
+
+
+def test_metadata_of_a_large_array_is_native():
+    layout = choose_layout("float32", 32, 4, expected_rows=1 << 36)  # 8 TiB
+    layout = dataclasses.replace(layout, num_rows=1 << 36)
     assert parse_native(encode_zarr_json(layout)) == layout
 
 

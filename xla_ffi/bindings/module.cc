@@ -45,7 +45,7 @@ uint32_t crc32c_of_buffer(const py::buffer& data, uint32_t initial) {
   if (PyBuffer_IsContiguous(info.view(), 'C') == 0) {
     throw py::value_error("crc32c: expected a C-contiguous buffer.");
   }
-  const py::gil_scoped_release release;
+  const GilReleased released;
   return crc32c(info.ptr, static_cast<size_t>(info.size * info.itemsize), initial);
 }
 
@@ -75,8 +75,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   module.attr("FFI_API_VERSION") = py::make_tuple(ffi_version().major, ffi_version().minor);
   module.def("isa", [] { return std::string(gather_kernels().isa); });
   module.def("crc32c", &crc32c_of_buffer, py::arg("data"), py::arg("initial") = 0);
-  module.def("crc32c_of_file", &crc32c_of_file, py::arg("path"),
-             py::call_guard<py::gil_scoped_release>());
+  module.def("crc32c_of_file", &crc32c_of_file, py::arg("path"), py::call_guard<GilReleased>());
   module.def("handlers", &handlers);
   bind_storage(module);
   bind_tables(module);

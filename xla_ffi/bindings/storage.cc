@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -35,7 +34,7 @@ void append(ArrayWriter& writer, const py::buffer& rows) {
   if (PyBuffer_IsContiguous(info.view(), 'C') == 0) {
     throw py::value_error("append: expected a C-contiguous buffer.");
   }
-  const py::gil_scoped_release release;
+  const GilReleased released;
   writer.append(info.ptr, static_cast<size_t>(info.size * info.itemsize));
 }
 
@@ -53,20 +52,20 @@ std::shared_ptr<MappedArray> map_array(const std::string& folder, int rank, int6
                                        int64_t row_bytes, int64_t shard_rows, int64_t chunk_rows,
                                        bool sharded, bool index_at_end, const py::bytes& fill) {
   std::vector<std::byte> row = fill_row(fill, row_bytes);
-  const py::gil_scoped_release release;
+  const GilReleased released;
   return std::make_shared<MappedArray>(
       folder, make_layout(rank, num_rows, row_bytes, shard_rows, chunk_rows, sharded, index_at_end),
       std::move(row));
 }
 
 void insert(KeyIndex& index, const Array<int64_t>& keys) {
-  const py::gil_scoped_release release;
+  const GilReleased released;
   index.insert(keys.data(), keys.size());
 }
 
 void insert_array(KeyIndex& index, const MappedArray& keys) {
   if (keys.layout().row_bytes != 8) throw py::value_error("insert_array: expected int64 keys.");
-  const py::gil_scoped_release release;
+  const GilReleased released;
   index.insert(keys);
 }
 
@@ -74,7 +73,7 @@ Array<int64_t> find(const KeyIndex& index, const Array<int64_t>& keys) {
   Array<int64_t> rows(keys.size());
   const int64_t* in = keys.data();
   int64_t* out = rows.mutable_data();
-  const py::gil_scoped_release release;
+  const GilReleased released;
   index.find(in, rows.size(), out);
   return rows;
 }
@@ -92,7 +91,7 @@ void bind_storage(py::module_& module) {
            py::arg("folder"), py::kw_only(), py::arg("rank"), py::arg("row_bytes"),
            py::arg("shard_rows"), py::arg("chunk_rows"))
       .def("append", &append, py::arg("rows"))
-      .def("finish", &ArrayWriter::finish, py::call_guard<py::gil_scoped_release>())
+      .def("finish", &ArrayWriter::finish, py::call_guard<GilReleased>())
       .def_property_readonly("rows_written", &ArrayWriter::rows_written);
 
   py::class_<MappedArray, std::shared_ptr<MappedArray>>(module, "MappedArray")
@@ -106,14 +105,16 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("is_flat", &MappedArray::is_flat)
       .def_property_readonly("table_bytes", &MappedArray::table_bytes)
       .def_property_readonly("num_files", &MappedArray::num_files)
-      .def("warm", &MappedArray::warm, py::arg("file"), py::call_guard<py::gil_scoped_release>());
+      .def("file_bytes", &MappedArray::file_bytes, py::arg("file"))
+      .def("warm", &MappedArray::warm, py::arg("file"), py::arg("begin"), py::arg("length"),
+           py::call_guard<GilReleased>());
 
   py::class_<KeyIndex, std::shared_ptr<KeyIndex>>(module, "KeyIndex")
       .def(py::init<int64_t>(), py::arg("expected_keys") = 0)
       .def("insert", &insert, py::arg("keys").noconvert())
       .def("insert_array", &insert_array, py::arg("keys"))
       .def("find", &find, py::arg("keys").noconvert())
-      .def("shrink_to_fit", &KeyIndex::shrink_to_fit, py::call_guard<py::gil_scoped_release>())
+      .def("shrink_to_fit", &KeyIndex::shrink_to_fit, py::call_guard<GilReleased>())
       .def_property_readonly("num_keys", &KeyIndex::num_keys)
       .def_property_readonly("nbytes", &KeyIndex::nbytes)
       .def_static("planned_bytes", &KeyIndex::planned_bytes, py::arg("num_keys"));

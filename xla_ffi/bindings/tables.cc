@@ -2,9 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -59,7 +57,7 @@ void read(const Base& base, const Array<int64_t>& keys, Array<uint8_t> rows, Arr
   job.count = keys.size();
   job.out = reinterpret_cast<std::byte*>(rows.mutable_data());
   job.found = found.mutable_data();
-  const py::gil_scoped_release release;
+  const GilReleased released;
   gather(job, 0, job.count);
 }
 
@@ -73,6 +71,8 @@ const char* name_of(Failure::Code code) {
       return "unavailable";
     case Failure::Code::kDeadline:
       return "deadline";
+    case Failure::Code::kCorrupt:
+      return "corrupt";
     case Failure::Code::kInvalidArgument:
       break;
   }
@@ -102,10 +102,12 @@ py::dict stats(const Table& table) {
 }
 
 std::shared_ptr<Table> make_table(std::string name, std::shared_ptr<Base> base,
-                                  bool missing_is_error, bool strict, double deadline_s) {
+                                  bool missing_is_error, bool strict, bool may_default,
+                                  double deadline_s) {
   Table::Options options;
   options.missing_is_error = missing_is_error;
   options.strict = strict;
+  options.may_default = may_default;
   options.deadline_s = deadline_s;
   return std::make_shared<Table>(std::move(name), std::move(base), options);
 }
@@ -131,7 +133,7 @@ double seconds_left(const ResolverRequest& request) {
 void answer(ResolverRequest& request, const Array<uint8_t>& rows) {
   const auto* data = reinterpret_cast<const std::byte*>(rows.data());
   const size_t size = static_cast<size_t>(rows.nbytes());
-  const py::gil_scoped_release release;
+  const GilReleased released;
   request.answer(std::vector<std::byte>(data, data + size));
 }
 
@@ -140,12 +142,12 @@ void bind_resolver(py::module_& module) {
       .def_property_readonly("rows", &wanted_rows)
       .def_property_readonly("timeout_s", &seconds_left)
       .def("answer", &answer, py::arg("rows").noconvert())
-      .def("fail", &ResolverRequest::fail, py::arg("message"),
-           py::call_guard<py::gil_scoped_release>());
+      .def("fail", &ResolverRequest::fail, py::arg("message"), py::arg("is_damage") = false,
+           py::call_guard<GilReleased>());
   py::class_<ResolverQueue, std::shared_ptr<ResolverQueue>>(module, "ResolverQueue")
       .def(py::init<>())
-      .def("take", &ResolverQueue::take, py::call_guard<py::gil_scoped_release>())
-      .def("close", &ResolverQueue::close, py::call_guard<py::gil_scoped_release>());
+      .def("take", &ResolverQueue::take, py::call_guard<GilReleased>())
+      .def("close", &ResolverQueue::close, py::call_guard<GilReleased>());
 }
 
 }  // namespace
@@ -162,7 +164,7 @@ void bind_tables(py::module_& module) {
   py::class_<Table, std::shared_ptr<Table>>(module, "Table")
       .def(py::init(&make_table), py::arg("name"), py::arg("base"), py::kw_only(),
            py::arg("missing_is_error") = false, py::arg("strict") = false,
-           py::arg("deadline_s") = 1.0)
+           py::arg("may_default") = false, py::arg("deadline_s") = 1.0)
       .def("open", &open_table)
       .def("close", [](const Table& table) { Registry::instance().remove(table); })
       .def("stats", &stats)

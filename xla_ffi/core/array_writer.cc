@@ -45,6 +45,8 @@ void ArrayWriter::append(const void* rows, size_t bytes) {
                                                  std::to_string(layout_.row_bytes) +
                                                  " bytes, got " + std::to_string(bytes) + ".");
   }
+  check_sound();
+  sound_ = false;
   const char* p = static_cast<const char*>(rows);
   const int64_t full = layout_.shard_rows * layout_.row_bytes;
   for (int64_t left = static_cast<int64_t>(bytes); left > 0;) {
@@ -57,14 +59,23 @@ void ArrayWriter::append(const void* rows, size_t bytes) {
     if (shard_bytes_ == full) close_shard();
   }
   rows_written_ += static_cast<int64_t>(bytes) / layout_.row_bytes;
+  sound_ = true;
 }
 
 std::vector<uint32_t> ArrayWriter::finish() {
+  check_sound();
   if (shard_) close_shard();
   while (!unsynced_.empty()) sync_oldest();
   sync_folder(folder_ + "/c");
   sync_folder(folder_);
   return crcs_;
+}
+
+void ArrayWriter::check_sound() const {
+  if (!sound_) {
+    throw Error(ErrorCode::kInvalidArgument,
+                folder_ + ": an append has failed; write the array anew.");
+  }
 }
 
 void ArrayWriter::open_shard() {

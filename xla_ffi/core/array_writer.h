@@ -31,6 +31,8 @@ class ArrayWriter {
 
  private:
   void open_shard();
+  /// Throws unless all that was asked for before has worked: rows must not shift.
+  void check_sound() const;
   void write(const void* data, size_t bytes);
   void close_shard();
   void sync_oldest();
@@ -43,6 +45,7 @@ class ArrayWriter {
   std::deque<File> unsynced_;
   std::vector<uint32_t> crcs_;
   int64_t rows_written_ = 0;
+  bool sound_ = true;
 };
 
 }  // namespace jax_hps

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/crc32c.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>

@@ -30,6 +30,4 @@ inline constexpr std::optional<DType> dtype_of(std::string_view name) {
 /// How keys come: 32-bit ones are widened (int32 by sign, uint32 by zeros), 64-bit ones are bits.
 enum class KeyType { kInt32, kUInt32, kInt64 };
 
-inline constexpr int kNumKeyTypes = 3;
-
 }  // namespace jax_hps

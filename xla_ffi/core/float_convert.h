@@ -49,7 +49,7 @@ JAX_HPS_INLINE float widen(Half value) {
   if (magnitude < 0x400) {  // subnormal: by normal floats, for the host may flush others to zero
     return float_of(sign | bits_of(float_of(0x38800000 | magnitude << 13) - 0x1p-14f));
   }
-  return float_of(sign | (magnitude << 13) + 0x38000000);
+  return float_of(sign | ((magnitude << 13) + 0x38000000));
 #endif
 }
 

@@ -57,6 +57,8 @@ inline uint64_t ticks() {
   uint64_t value;
   asm volatile("mrs %0, cntvct_el0" : "=r"(value));
   return value;
+#else
+#error "ticks(): name this CPU's counter"
 #endif
 }
 
@@ -92,7 +94,7 @@ bool faulted_since_asked() {
 // One thread's gather over [begin, end).
 class Gatherer {
  public:
-  Gatherer(const GatherJob& job, int64_t begin, int64_t end)
+  Gatherer(const GatherJob& job, int64_t begin, int64_t end, bool on_disk)
       : job_(job),
         sparse_(job.index.lines != nullptr),
         hash_(gather_kernels().hash(job)),
@@ -100,13 +102,23 @@ class Gatherer {
         resolve_(gather_kernels().resolve(job)),
         copy_(gather_kernels().copy(job)),
         next_(begin),
-        end_(end) {}
+        end_(end),
+        on_disk_(on_disk) {}
 
+  /// Gathers; how many keys were known.
   int64_t run() {
-    bool on_disk = false;
-    while (next_ < end_) on_disk = on_disk ? gather_from_disk() : gather_from_memory();
+    while (next_ < end_) {
+      if (on_disk_) {
+        gather_from_disk();
+      } else {
+        gather_from_memory();
+      }
+    }
     return known_;
   }
+
+  /// Whether the last rows came from the disk.
+  bool on_disk() const { return on_disk_; }
 
  private:
   void hash(GatherBlock& block, int64_t count) {
@@ -123,29 +135,28 @@ class Gatherer {
     copy_(job_, block, ahead, job_.out + static_cast<size_t>(block.begin) * job_.out_row_bytes());
   }
 
-  // Runs the pipeline until the end, or until a copy had to wait for a disk (then true).
-  bool gather_from_memory() {
+  // Runs the pipeline until the end, or until a copy had to wait for a disk.
+  void gather_from_memory() {
     // In each step a block is hashed, the one before it probed, then resolved, then copied; empty
     // blocks go before the first and behind the last.
     GatherBlock ring[4];
     // The first blocks are short, so that a cold table is noticed after one row and not after 32.
     int64_t size = 1;
     uint64_t before = ticks();
-    bool waited = false;
     for (int64_t step = 0, drained = 0; drained < 4; ++step) {
       const auto block = [&](int64_t age) -> GatherBlock& { return ring[(step - age) & 3]; };
-      const int64_t count = waited ? 0 : std::min(size, end_ - next_);
+      const int64_t count = on_disk_ ? 0 : std::min(size, end_ - next_);
       hash(block(0), count);
       probe(block(1), block(0));
       resolve(block(2));
+      if (on_disk_) advise(block(2));
       copy(block(3), block(2));
       const uint64_t now = ticks();
-      waited = waited || (now - before > kSuspiciousTicks && faulted_since_asked());
+      if (now - before > kSuspiciousTicks && faulted_since_asked()) on_disk_ = true;
       before = now;
       size = std::min<int64_t>(4 * size, kBlockKeys);
       drained = count > 0 ? 0 : drained + 1;
     }
-    return waited;
   }
 
   // A run of blocks whose pages are asked for together.
@@ -155,22 +166,21 @@ class Gatherer {
   };
 
   // Asks for the pages of the next keys, one window ahead of the one that is copied, until the end
-  // or until a window had all its pages (then false).
-  bool gather_from_disk() {
+  // or until a window had all its pages.
+  void gather_from_disk() {
     Window windows[2];
-    bool reading = ask_for(windows[0]);
+    ask_for(windows[0]);
     for (int i = 0; windows[i].count > 0; i = 1 - i) {
       windows[1 - i].count = 0;
-      if (reading) reading = ask_for(windows[1 - i]);
+      if (on_disk_ && next_ < end_) ask_for(windows[1 - i]);
       for (int64_t done = 0; done < windows[i].count; done += kBlockKeys) {
         copy(windows[i].blocks[done / kBlockKeys], GatherBlock());
       }
     }
-    return reading;
   }
 
-  // Resolves the next keys and asks for their pages; returns whether any had to be read.
-  bool ask_for(Window& window) {
+  // Resolves the next keys and asks for their pages, and sees whether any had to be read.
+  void ask_for(Window& window) {
     window.count = std::min(kWindowKeys, end_ - next_);
     const long read_before = thread_io().blocks_read;
     for (int64_t done = 0; done < window.count; done += kBlockKeys) {
@@ -180,12 +190,13 @@ class Gatherer {
       resolve(block);
       advise(block);
     }
-    return thread_io().blocks_read != read_before;
+    on_disk_ = thread_io().blocks_read != read_before;
   }
 
   void advise(const GatherBlock& block) {
     const size_t row_bytes = job_.row_bytes();
     for (int i = 0; i < block.count; ++i) {
+      if (block.rows[i] == job_.default_row || block.rows[i] == job_.fill_row) continue;
       const uintptr_t address = reinterpret_cast<uintptr_t>(block.rows[i]);
       const uintptr_t page = address / kPageBytes * kPageBytes;
       ::madvise(reinterpret_cast<void*>(page), address + row_bytes - page, MADV_WILLNEED);
@@ -200,6 +211,7 @@ class Gatherer {
   const GatherKernels::Copy copy_;
   int64_t next_;
   const int64_t end_;
+  bool on_disk_;
   int64_t known_ = 0;
 };
 
@@ -210,8 +222,11 @@ const GatherKernels& gather_kernels() {
   return kernels;
 }
 
-int64_t gather(const GatherJob& job, int64_t begin, int64_t end) {
-  return Gatherer(job, begin, end).run();
+int64_t gather(const GatherJob& job, int64_t begin, int64_t end, std::atomic<bool>* on_disk) {
+  Gatherer gatherer(job, begin, end, on_disk && on_disk->load(std::memory_order_relaxed));
+  const int64_t known = gatherer.run();
+  if (on_disk) on_disk->store(gatherer.on_disk(), std::memory_order_relaxed);
+  return known;
 }
 
 void copy_rows(const GatherJob& job, const std::byte* const* rows) {

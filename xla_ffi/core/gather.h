@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,7 +46,11 @@ struct GatherJob {
 /// Keys go through a software pipeline: fetch the index line, find the row and fetch it, copy it.
 /// Rows that are on disk only are noticed by the time a copy takes; from then on the pages of the
 /// keys ahead are asked for together, so that the disk sees a deep queue, until none was missing.
-int64_t gather(const GatherJob& job, int64_t begin, int64_t end);
+///
+/// `on_disk` is shared by the gathers of one call: one that begins behind another one that was
+/// reading from the disk need not find that out again.
+int64_t gather(const GatherJob& job, int64_t begin, int64_t end,
+               std::atomic<bool>* on_disk = nullptr);
 
 /// Copies `job.count` rows from their addresses to the output, converting them as a gather does.
 void copy_rows(const GatherJob& job, const std::byte* const* rows);

@@ -16,6 +16,9 @@ namespace {
 // Keys of lines are fetched this many keys ahead, enough to hide a read from memory.
 constexpr int64_t kAhead = 24;
 
+// Keys on disk are copied and placed this many at a time.
+constexpr int64_t kScanKeys = 4096;
+
 // 3.7 of 5 places used: 64 / 3.7 = 17.3 bytes a key.
 uint64_t lines_for(int64_t num_keys) {
   return std::max<uint64_t>(1, (static_cast<uint64_t>(num_keys) * 10 + 36) / 37);
@@ -44,6 +47,7 @@ KeyIndex::KeyIndex(int64_t expected_keys) {
 }
 
 size_t KeyIndex::planned_bytes(int64_t num_keys) {
+  check_size(num_keys);
   return allocation_bytes(lines_for(num_keys) * sizeof(IndexLine));
 }
 
@@ -66,23 +70,19 @@ void KeyIndex::insert(const int64_t* keys, int64_t count) {
 }
 
 void KeyIndex::insert(const MappedArray& keys) {
-  const int64_t num_keys = keys.layout().num_rows, block = keys.layout().chunk_rows;
-  std::vector<int64_t> copy;
-  for (int64_t first = 0; first < num_keys; first += block) {
+  const int64_t num_keys = keys.layout().num_rows;
+  int64_t block[kScanKeys];
+  keys.begin_scan();
+  for (int64_t first = 0; first < num_keys; first += kScanKeys) {
+    const int64_t count = std::min(kScanKeys, num_keys - first);
     // A chunk need not be aligned to 8 bytes, and an absent one has no address.
-    copy.clear();
-    for (int64_t row = first; row < std::min(first + block, num_keys); ++row) {
-      int64_t key;
-      std::memcpy(&key, keys.row(row), sizeof(key));
-      copy.push_back(key);
-    }
-    insert(copy.data(), static_cast<int64_t>(copy.size()));
+    for (int64_t i = 0; i < count; ++i) std::memcpy(&block[i], keys.row(first + i), 8);
+    insert(block, count);
   }
-  keys.release_pages();
+  keys.end_scan();
 }
 
-void KeyIndex::find(const int64_t* keys, int64_t count, int64_t* rows) const {
-  const KeyIndexView index = view();
+void find_rows(const KeyIndexView& index, const int64_t* keys, int64_t count, int64_t* rows) {
   for (int64_t i = 0; i < std::min(count, kAhead); ++i) __builtin_prefetch(index.home(keys[i]));
   for (int64_t i = 0; i < count; ++i) {
     if (i + kAhead < count) __builtin_prefetch(index.home(keys[i + kAhead]));

@@ -92,6 +92,9 @@ struct KeyIndexView {
   }
 };
 
+/// Row of each key, -1 where it has none.
+void find_rows(const KeyIndexView& index, const int64_t* keys, int64_t count, int64_t* rows);
+
 /// The map from keys to row numbers of a sparse table: lines of five keys, filled to 74 %, the
 /// keys that find their line full in the next one (bucketed linear probing). A lookup touches one
 /// cache line, now and then two; 17.3 bytes a key.
@@ -108,7 +111,9 @@ class KeyIndex {
   /// The same for an array of int64 on disk.
   void insert(const MappedArray& keys);
 
-  void find(const int64_t* keys, int64_t count, int64_t* rows) const;
+  void find(const int64_t* keys, int64_t count, int64_t* rows) const {
+    find_rows(view(), keys, count, rows);
+  }
   KeyIndexView view() const { return {lines(), num_lines_}; }
 
   /// Rebuilds for exactly the keys that are there.

@@ -32,6 +32,7 @@ struct Running {
   std::shared_ptr<Table> table;
   GatherJob job;
   std::atomic<int64_t> known{0};
+  std::atomic<bool> on_disk{false};
   std::shared_ptr<ResolverRequest> request;  // where rows come from a resolver
   std::vector<int64_t> wanted;               // row number of each key, -1 if unknown
 };
@@ -57,15 +58,23 @@ size_t bytes_moved_per_key(const GatherJob& job) {
   return job.row_bytes() + job.out_row_bytes() + (job.index.lines ? sizeof(IndexLine) : 0);
 }
 
-int64_t row_of(const GatherJob& job, int64_t key) {
-  if (job.index.lines) return job.index.find_from(job.index.home(key), key);
-  return static_cast<uint64_t>(key) < job.num_rows ? key : -1;
+// Row number of each key, -1 where it is unknown.
+std::vector<int64_t> row_numbers(const GatherJob& job, const std::vector<int64_t>& keys) {
+  std::vector<int64_t> rows(keys.size());
+  if (job.index.lines) {
+    find_rows(job.index, keys.data(), static_cast<int64_t>(keys.size()), rows.data());
+  } else {
+    std::transform(keys.begin(), keys.end(), rows.begin(), [&](int64_t key) {
+      return static_cast<uint64_t>(key) < job.num_rows ? key : -1;
+    });
+  }
+  return rows;
 }
 
 std::string first_missing_key(const GatherJob& job) {
   for (int64_t i = 0; i < job.count; ++i) {
     const int64_t key = key_at(job, i);
-    if (row_of(job, key) < 0) return std::to_string(key);
+    if (row_numbers(job, {key}).front() < 0) return std::to_string(key);
   }
   return "(none)";
 }
@@ -74,21 +83,23 @@ class Call {
  public:
   Call(std::span<const LookupPart> parts, bool raise, Executor* executor)
       : raise_(raise), executor_(executor) {
-    for (const LookupPart& part : parts) start(part);
+    std::vector<std::string_view> names;
+    for (const LookupPart& part : parts) names.push_back(part.table);
+    std::vector<std::shared_ptr<Table>> tables = Registry::instance().find(names);
+    for (size_t i = 0; i < parts.size(); ++i) start(parts[i], std::move(tables[i]));
   }
 
   std::optional<Failure> run() {
     gather_mapped();
     for (Running& running : running_) {
-      if (running.request) finish_resolved(running);
-      count(running);
+      const int64_t unanswered = running.request ? finish_resolved(running) : 0;
+      count(running, unanswered);
     }
     return std::move(raised_);
   }
 
  private:
-  void start(const LookupPart& part) {
-    std::shared_ptr<Table> table = Registry::instance().find(part.table);
+  void start(const LookupPart& part, std::shared_ptr<Table> table) {
     if (!table || table->base->dim() != part.dim) {
       zero(part);
       fail(part.table, table.get(), table ? wrong_dim(part, *table) : not_open(part));
@@ -136,20 +147,20 @@ class Call {
     }
     parallel_for(total >= kParallelBytes ? executor_ : nullptr, pieces.size(), [&](size_t i) {
       Running& running = *pieces[i].running;
-      running.known.fetch_add(gather(running.job, pieces[i].begin, pieces[i].end),
+      running.known.fetch_add(gather(running.job, pieces[i].begin, pieces[i].end, &running.on_disk),
                               std::memory_order_relaxed);
     });
   }
 
   static void ask(Running& running) {
     const GatherJob& job = running.job;
-    std::vector<int64_t> rows;
-    running.wanted.resize(static_cast<size_t>(job.count));
+    std::vector<int64_t> rows, keys(static_cast<size_t>(job.count));
+    for (int64_t i = 0; i < job.count; ++i) keys[i] = key_at(job, i);
+    running.wanted = row_numbers(job, keys);
     for (int64_t i = 0; i < job.count; ++i) {
-      const int64_t row = row_of(job, key_at(job, i));
-      running.wanted[i] = row;
-      if (row >= 0) rows.push_back(row);
-      if (job.found) job.found[i] = row >= 0;
+      const bool is_known = running.wanted[i] >= 0;
+      if (is_known) rows.push_back(running.wanted[i]);
+      if (job.found) job.found[i] = is_known;
     }
     if (rows.empty()) return;  // Nobody need be asked: the gather answers default rows.
     running.known = static_cast<int64_t>(rows.size());
@@ -160,7 +171,8 @@ class Call {
     running.request = running.table->base->resolver()->ask(std::move(rows), deadline);
   }
 
-  void finish_resolved(Running& running) {
+  // Waits and copies; returns how many known keys got no answer.
+  int64_t finish_resolved(Running& running) {
     const GatherJob& job = running.job;
     const size_t expected = static_cast<size_t>(running.known.load()) * job.row_bytes();
     ResolverQueue::Answer answer = running.table->base->resolver()->wait(*running.request);
@@ -178,15 +190,14 @@ class Call {
       if (job.found) job.found[i] = answered;
     }
     copy_rows(job, rows.data());
-    if (!answered) report_unresolved(running, answer);
+    return answered ? 0 : report_unresolved(running, answer);
   }
 
-  void report_unresolved(Running& running, const ResolverQueue::Answer& answer) {
+  int64_t report_unresolved(Running& running, const ResolverQueue::Answer& answer) {
     Table& table = *running.table;
     const int64_t keys = running.known.exchange(0);
     const bool late = answer.outcome == ResolverRequest::Outcome::kTimedOut;
     Counters::add(late ? table.counters.degraded : table.counters.unavailable, keys);
-    unanswered_ += keys;
     const std::string who = "hps.lookup(table='" + table.name + "'): ";
     const std::string what = std::to_string(keys) + " keys answered the default vector";
     if (late) {
@@ -196,15 +207,17 @@ class Call {
     } else if (answer.outcome == ResolverRequest::Outcome::kClosed) {
       fail(table.name, &table, {Code::kClosed, who + "the server was closed; " + what + "."});
     } else {
-      fail(table.name, &table, {Code::kUnavailable, who + answer.message + "; " + what + "."});
+      const Code code = answer.is_damage ? Code::kCorrupt : Code::kUnavailable;
+      fail(table.name, &table, {code, who + answer.message + "; " + what + "."});
     }
+    return keys;
   }
 
-  void count(Running& running) {
+  void count(Running& running, int64_t unanswered) {
     const GatherJob& job = running.job;
     Counters& counters = running.table->counters;
     const int64_t known = running.known;
-    const int64_t unknown = job.count - known - std::exchange(unanswered_, 0);
+    const int64_t unknown = job.count - known - unanswered;
     Counters::add(counters.lookups, 1);
     Counters::add(counters.keys, job.count);
     Counters::add(counters.base_hits, known);
@@ -221,11 +234,15 @@ class Call {
 
   void fail(std::string_view name, Table* table, Failure failure) {
     failure.table = name;
-    // A tier that is late or down has answered default vectors, which is what was asked for.
-    const bool tolerated = failure.code == Code::kDeadline || failure.code == Code::kUnavailable;
+    const bool unanswered = failure.code == Code::kDeadline || failure.code == Code::kUnavailable;
+    const bool tolerated = unanswered && table && table->options.may_default;
     if ((raise_ && !tolerated) || (table && table->options.strict)) {
-      if (!raised_) raised_ = std::move(failure);
-    } else if (table) {
+      if (!raised_) {
+        raised_ = std::move(failure);
+        return;
+      }
+    }
+    if (table) {
       Counters::add(table->counters.failures, 1);
       table->failures.add(std::move(failure));
     } else {
@@ -236,7 +253,6 @@ class Call {
   const bool raise_;
   Executor* const executor_;
   std::deque<Running> running_;  // addresses stay
-  int64_t unanswered_ = 0;       // keys of the part being finished
   std::optional<Failure> raised_;
 };
 

@@ -28,8 +28,8 @@ struct LookupPart {
 /// table would have answered, reads as the default vector, or as zeros where there is none.
 ///
 /// Returns the first failure that should be raised: those of strict tables in any case, and with
-/// `raise`, which says that the host can raise now, all but those of tiers that are late or down.
-/// The others are counted and kept.
+/// `raise`, which says that the host can raise now, all but those that the table's options
+/// tolerate. The others are counted and kept.
 std::optional<Failure> lookup(std::span<const LookupPart> parts, bool raise, Executor* executor);
 
 }  // namespace jax_hps

@@ -99,6 +99,9 @@ MappedArray::MappedArray(const std::string& folder, const ArrayLayout& layout,
                          std::vector<std::byte> fill)
     : layout_(layout), fill_(std::move(fill)) {
   layout_.check();
+  if (::sysconf(_SC_PAGESIZE) != static_cast<long>(kPageBytes)) {
+    throw Error(ErrorCode::kInvalidArgument, "mapped tables need a kernel with pages of 4 KiB.");
+  }
   if (fill_.empty()) fill_.resize(static_cast<size_t>(layout.row_bytes));
   if (fill_.size() != static_cast<size_t>(layout.row_bytes)) {
     throw Error(ErrorCode::kInvalidArgument, folder + ": expected a fill row of " +
@@ -155,6 +158,7 @@ void MappedArray::map_scattered(const std::string& folder, const std::vector<Sha
 
 void MappedArray::map_file(const std::string& path, size_t bytes, std::byte* at) {
   const File file = File::open_read(path);
+  if (file.size() < bytes) throw corrupt(path, "has become shorter while it was opened");
   if (::mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file.fd(), 0) == MAP_FAILED) {
     throw Error::io("cannot map", path);
   }
@@ -169,11 +173,12 @@ size_t MappedArray::mapped_bytes() const {
   return bytes;
 }
 
-size_t MappedArray::warm(size_t file) const {
+size_t MappedArray::warm(size_t file, size_t begin, size_t bytes) const {
   const MappedFile& mapped = files_.at(file);
-  read_into_page_cache(File::open_read(mapped.path), mapped.data, mapped.bytes);
-  ::madvise(mapped.data, mapped.bytes, MADV_POPULATE_READ);
-  return mapped.bytes;
+  if (begin >= mapped.bytes) return 0;
+  const size_t length = std::min(bytes, mapped.bytes - begin);
+  read_into_page_cache(File::open_read(mapped.path), mapped.data + begin, begin, length);
+  return length;
 }
 
 const std::byte* MappedArray::row(int64_t row) const {
@@ -182,8 +187,15 @@ const std::byte* MappedArray::row(int64_t row) const {
   return chunk ? chunk + row % layout_.chunk_rows * layout_.row_bytes : fill_row();
 }
 
-void MappedArray::release_pages() const {
-  if (region_.size() > 0) ::madvise(region_.data(), region_.size(), MADV_DONTNEED);
+void MappedArray::begin_scan() const {
+  for (const MappedFile& file : files_) ::madvise(file.data, file.bytes, MADV_SEQUENTIAL);
+}
+
+void MappedArray::end_scan() const {
+  for (const MappedFile& file : files_) {
+    ::madvise(file.data, file.bytes, MADV_RANDOM);
+    ::madvise(file.data, file.bytes, MADV_DONTNEED);
+  }
 }
 
 }  // namespace jax_hps

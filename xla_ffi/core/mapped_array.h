@@ -38,14 +38,18 @@ class MappedArray {
   /// Bytes of memory held besides: the chunk table of an array that is not flat.
   size_t table_bytes() const { return chunks_.capacity() * sizeof(chunks_[0]); }
 
-  /// Gives back the pages that a scan has touched; they stay in the page cache.
-  void release_pages() const;
+  /// For reading all rows in order: the kernel reads ahead until the end of the scan, which gives
+  /// back the pages that it touched (they stay in the page cache).
+  void begin_scan() const;
+  void end_scan() const;
 
   /// Shard files that are there.
   size_t num_files() const { return files_.size(); }
-  /// Reads a shard file into the page cache, into huge pages where kernel and file system can,
-  /// and maps what is there. Lookups may run meanwhile. Returns the file's bytes.
-  size_t warm(size_t file) const;
+  size_t file_bytes(size_t file) const { return files_.at(file).bytes; }
+  /// Reads a part of a shard file into the page cache, into huge pages where kernel and file system
+  /// can, and maps it. Lookups may run meanwhile. `begin` is a multiple of 2 MiB; returns the
+  /// bytes read, fewer than asked for at the file's end. Throws Error(kIo).
+  size_t warm(size_t file, size_t begin, size_t bytes) const;
 
  private:
   struct Shard;

@@ -42,6 +42,7 @@ void prefer_huge_pages(std::byte* data, size_t size);
 /// What an allocation of `size` bytes takes: whole pages, whole huge pages from 2 MiB up.
 size_t allocation_bytes(size_t size);
 
+/// Of x86-64, and of aarch64 kernels that are set up so; others are refused when a file is mapped.
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr size_t kHugePageBytes = 2 << 20;
 

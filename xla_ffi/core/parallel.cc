@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <new>
 
 namespace jax_hps {
 namespace {
@@ -39,7 +40,11 @@ void parallel_for(Executor* executor, size_t count, const std::function<void(siz
     return;
   }
   auto work = std::make_shared<Work>(count, body);
-  for (size_t i = 1; i < threads; ++i) executor->schedule([work] { work->run(); });
+  try {
+    for (size_t i = 1; i < threads; ++i) executor->schedule([work] { work->run(); });
+  } catch (const std::bad_alloc&) {
+    // Fewer helpers, then: those that were scheduled may be running already.
+  }
   work->run();
   work->wait();
 }

@@ -12,37 +12,25 @@ Registry& Registry::instance() {
 }
 
 bool Registry::add(std::shared_ptr<Table> table) {
-  const std::lock_guard lock(writers_);
-  auto next = std::make_shared<Map>(*tables());
-  const std::string name = table->name;
-  if (!next->emplace(name, std::move(table)).second) return false;
-  replace(std::move(next));
-  return true;
+  const std::lock_guard lock(mutex_);
+  return tables_.try_emplace(table->name, table).second;
 }
 
 void Registry::remove(const Table& table) {
-  const std::lock_guard lock(writers_);
-  auto next = std::make_shared<Map>(*tables());
-  const auto found = next->find(table.name);
-  if (found == next->end() || found->second.get() != &table) return;
-  next->erase(found);
-  replace(std::move(next));
-}
-
-std::shared_ptr<Table> Registry::find(std::string_view name) const {
-  const std::shared_ptr<const Map> tables = this->tables();
-  const auto found = tables->find(name);
-  return found == tables->end() ? nullptr : found->second;
-}
-
-std::shared_ptr<const Registry::Map> Registry::tables() const {
   const std::lock_guard lock(mutex_);
-  return tables_;
+  const auto found = tables_.find(table.name);
+  if (found != tables_.end() && found->second.get() == &table) tables_.erase(found);
 }
 
-void Registry::replace(std::shared_ptr<const Map> next) {
+std::vector<std::shared_ptr<Table>> Registry::find(std::span<const std::string_view> names) const {
+  std::vector<std::shared_ptr<Table>> tables;
+  tables.reserve(names.size());
   const std::lock_guard lock(mutex_);
-  tables_.swap(next);
+  for (const std::string_view name : names) {
+    const auto found = tables_.find(name);
+    tables.push_back(found == tables_.end() ? nullptr : found->second);
+  }
+  return tables;
 }
 
 }  // namespace jax_hps

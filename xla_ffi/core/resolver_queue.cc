@@ -10,17 +10,19 @@ void ResolverRequest::answer(std::vector<std::byte> data) {
   finish(Outcome::kAnswered, std::move(data), {});
 }
 
-void ResolverRequest::fail(std::string message) {
+void ResolverRequest::fail(std::string message, bool is_damage) {
   const bool late = Clock::now() >= deadline;
-  finish(late ? Outcome::kTimedOut : Outcome::kFailed, {}, std::move(message));
+  finish(late ? Outcome::kTimedOut : Outcome::kFailed, {}, std::move(message), is_damage);
 }
 
-void ResolverRequest::finish(Outcome outcome, std::vector<std::byte> data, std::string message) {
+void ResolverRequest::finish(Outcome outcome, std::vector<std::byte> data, std::string message,
+                             bool is_damage) {
   const std::lock_guard lock(mutex_);
   if (std::exchange(is_finished_, true)) return;
   outcome_ = outcome;
   data_ = std::move(data);
   message_ = std::move(message);
+  is_damage_ = is_damage;
   finished_.notify_all();
 }
 
@@ -41,7 +43,8 @@ ResolverQueue::Answer ResolverQueue::wait(ResolverRequest& request) {
   std::unique_lock lock(request.mutex_);
   request.finished_.wait_until(lock, request.deadline, [&] { return request.is_finished_; });
   request.is_finished_ = true;  // An answer that comes later is dropped.
-  return {request.outcome_, std::move(request.data_), std::move(request.message_)};
+  return {request.outcome_, std::move(request.data_), std::move(request.message_),
+          request.is_damage_};
 }
 
 std::shared_ptr<ResolverRequest> ResolverQueue::take() {

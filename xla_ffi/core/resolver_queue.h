@@ -27,7 +27,8 @@ class ResolverRequest {
 
   /// For resolvers. The first call of either counts; a failure past the deadline is a time-out.
   void answer(std::vector<std::byte> data);
-  void fail(std::string message);
+  /// `is_damage`: what was read is damaged; asking again will not help.
+  void fail(std::string message, bool is_damage = false);
 
   const std::vector<int64_t> rows;  ///< Row numbers, in the order of the answer; may repeat.
   const Clock::time_point deadline;
@@ -35,7 +36,8 @@ class ResolverRequest {
  private:
   friend class ResolverQueue;
 
-  void finish(Outcome outcome, std::vector<std::byte> data, std::string message);
+  void finish(Outcome outcome, std::vector<std::byte> data, std::string message,
+              bool is_damage = false);
 
   std::mutex mutex_;
   std::condition_variable finished_;
@@ -43,6 +45,7 @@ class ResolverRequest {
   Outcome outcome_ = Outcome::kTimedOut;
   std::vector<std::byte> data_;
   std::string message_;
+  bool is_damage_ = false;
 };
 
 /// Requests on their way to the resolver threads of one table.
@@ -52,6 +55,7 @@ class ResolverQueue {
     ResolverRequest::Outcome outcome;
     std::vector<std::byte> data;  ///< where answered
     std::string message;          ///< where failed
+    bool is_damage = false;       ///< where failed
   };
 
   /// For lookups: ask, do other things, wait until the request's deadline at the longest.

@@ -10,7 +10,10 @@ namespace jax_hps {
 
 void FailureLog::add(Failure failure) {
   const std::lock_guard lock(mutex_);
-  if (failures_.size() < kKept) failures_.push_back(std::move(failure));
+  const auto of_table =
+      std::count_if(failures_.begin(), failures_.end(),
+                    [&](const Failure& other) { return other.table == failure.table; });
+  if (static_cast<size_t>(of_table) < kKept) failures_.push_back(std::move(failure));
 }
 
 std::vector<Failure> FailureLog::take(std::string_view prefix) {

@@ -16,13 +16,13 @@ namespace jax_hps {
 
 /// Why a lookup could not answer as asked. Hosts map the code to an exception or a status.
 struct Failure {
-  enum class Code { kClosed, kMissingKey, kUnavailable, kDeadline, kInvalidArgument };
+  enum class Code { kClosed, kMissingKey, kUnavailable, kDeadline, kCorrupt, kInvalidArgument };
   Code code;
   std::string message;
   std::string table = {};  ///< full name
 };
 
-/// The failures that no call could raise, until somebody asks. Keeps the first few.
+/// The failures that no call could raise, until somebody asks. Keeps the first few of each table.
 class FailureLog {
  public:
   void add(Failure failure);
@@ -41,6 +41,7 @@ class Table {
   struct Options {
     bool missing_is_error = false;  ///< Unknown keys are failures.
     bool strict = false;            ///< Failures are raised in the call, come what may.
+    bool may_default = false;       ///< A resolver that is late or down is no failure to raise.
     double deadline_s = 1.0;        ///< How long rows from a resolver are waited for.
   };
 

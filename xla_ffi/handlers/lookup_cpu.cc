@@ -127,6 +127,8 @@ ffi::Error to_ffi_error(const Failure& failure) {
       return ffi::Error(ffi::ErrorCode::kUnavailable, failure.message);
     case Failure::Code::kDeadline:
       return ffi::Error(ffi::ErrorCode::kDeadlineExceeded, failure.message);
+    case Failure::Code::kCorrupt:
+      return ffi::Error(ffi::ErrorCode::kDataLoss, failure.message);
     case Failure::Code::kInvalidArgument:
       break;
   }
@@ -157,7 +159,8 @@ ffi::Error lookup_cpu(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remain
   return failure ? to_ffi_error(*failure) : ffi::Error::Success();
 }
 
-// The FFI catches only what derives from std::exception, and adds nothing that tells whence.
+// Nothing may be thrown through the FFI, which is C. What can be is std::bad_alloc; outputs are
+// then not written, and the error is raised whatever `raise_errors` says.
 ffi::Error lookup_cpu_caught(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
                              ffi::Dictionary attrs) {
   try {
