@@ -51,7 +51,7 @@ wheel: $(VENV)/.tools  ## A wheel for this Python, in dist/
 wheel-test: wheel  ## Install the wheel in an environment of its own, and look something up
 	rm -rf build/wheel_venv && $(PYTHON) -m venv build/wheel_venv
 	build/wheel_venv/bin/python -m pip install -q --disable-pip-version-check "$(JAX)" dist/*.whl
-	cd build && wheel_venv/bin/python ../tests/wheel_check.py
+	cd build && wheel_venv/bin/python ../.ci/wheel_check.py
 
 clean:  ## Remove what was built
 	rm -rf build dist $(VENV)

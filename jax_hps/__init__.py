@@ -11,6 +11,7 @@ from . import errors as errors
 from . import flax as flax
 from .config import CacheSpec as CacheSpec
 from .config import TableSpec as TableSpec
+from .errors import ArgumentError as ArgumentError
 from .errors import ClosedError as ClosedError
 from .errors import ConfigError as ConfigError
 from .errors import CorruptTableError as CorruptTableError
@@ -41,6 +42,7 @@ from .table import Table as Table
 from .warming import Warming as Warming
 
 __all__ = [
+    "ArgumentError",
     "CacheSpec",
     "ClosedError",
     "ConfigError",

@@ -199,4 +199,4 @@ def load_server_spec(path: str | Path) -> ServerSpec:
 
 
 def _resolved(path: str, folder: Path) -> str:
-    return path if "://" in path else str((folder / path).absolute())
+    return path if "://" in path else str((folder / Path(path).expanduser()).absolute())

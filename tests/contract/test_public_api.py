@@ -5,6 +5,7 @@
 import jax_hps as hps
 
 PUBLIC = {
+    "ArgumentError",
     "CacheSpec", "ClosedError", "ConfigError", "CorruptTableError", "DeadlineError",
     "HpsError", "KeyDtypeError", "MissingKeyError", "PackedKeys", "ParameterServer",
     "Plan", "StoredTable", "Table", "TableDataError", "TableExistsError",
