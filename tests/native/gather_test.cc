@@ -110,6 +110,15 @@ void every_count() {
   }
 }
 
+// So that the last block, and what is left of the one before it, have every length.
+void every_count_to_130() {
+  for (const DType output : {DType::kFloat32, DType::kFloat16}) {
+    for_each_kind(DType::kFloat32, output, 5, [](const auto& rows, const auto& universe) {
+      for (int64_t count = 0; count <= 130; ++count) check_gather(rows, universe, {count});
+    });
+  }
+}
+
 void check_dim(int64_t dim) {
   for (const DType stored : kDTypes) {
     for (const DType output : kDTypes) {
@@ -206,6 +215,7 @@ int main() {
   if (!has_wanted_kernels()) return kSkipped;
   return run_all({
       {"counts around the ends of blocks, every kind of key, row and dtype", every_count},
+      {"counts 0 to 130", every_count_to_130},
       {"dims 1 to 70", every_dim_to_70},
       {"dims 127 to 2048", large_dims},
       {"keys and outputs of any alignment", unaligned_keys_and_outputs},

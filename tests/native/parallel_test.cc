@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -126,6 +127,24 @@ void many_threads() {
   }
 }
 
+void what_others_have_begun_is_waited_for() {
+  const std::thread::id caller = std::this_thread::get_id();
+  ThreadPool pool(2);
+  std::atomic<bool> helped = false;
+  Calls calls(2);
+  parallel_for(&pool, 2, [&](size_t i) {
+    if (std::this_thread::get_id() == caller) {
+      helped.wait(false);  // until a thread of the pool is in the other call
+    } else {
+      helped = true;
+      helped.notify_all();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    ++calls.counts[i];
+  });
+  calls.check_once();
+}
+
 void pool_whose_only_threads_are_busy() {
   for (const size_t threads : {1, 2}) {
     std::atomic<bool> done = false;
@@ -189,6 +208,7 @@ int main() {
       {"an executor that has no memory for more tasks", executors_without_memory},
       {"tasks that start after the call touch nothing of it", late_tasks_touch_nothing_of_the_call},
       {"threads of a pool help: each index once", many_threads},
+      {"what others have begun is waited for", what_others_have_begun_is_waited_for},
       {"a pool whose threads are all busy is not waited for", pool_whose_only_threads_are_busy},
       {"calls from the threads of the pool", calls_from_the_pool_itself},
       {"calls within calls", nested_calls},
