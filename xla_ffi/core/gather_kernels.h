@@ -19,6 +19,7 @@ struct GatherBlock {
   int count = 0;
   const IndexLine* lines[kBlockKeys];  ///< where the index says something of each key
   int64_t numbers[kBlockKeys];         ///< row number of each key, -1: unknown
+  uint32_t further = 0;                ///< bit i: key i may be in the line after its home line
   const std::byte* rows[kBlockKeys];   ///< address of each row
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <new>
 
 namespace jax_hps {
 namespace {
@@ -42,7 +41,7 @@ void parallel_for(Executor* executor, size_t count, const std::function<void(siz
   auto work = std::make_shared<Work>(count, body);
   try {
     for (size_t i = 1; i < threads; ++i) executor->schedule([work] { work->run(); });
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     // Fewer helpers, then: those that were scheduled may be running already.
   }
   work->run();
