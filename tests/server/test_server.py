@@ -155,17 +155,23 @@ def test_handles_on_one_path_share_one_index(make_table, serve):
     np.testing.assert_array_equal(hps.lookup(other, model.keys), model.rows)
 
 
+def on_two_devices(ids):
+    """Keys over two devices, on which a call cannot raise."""
+    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
+    sharding = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    return jax.device_put(hps.keys(ids), sharding)
+
+
+def sharded_lookup(table, ids):
+    return jax.jit(lambda k: hps.lookup(table, k))(on_two_devices(ids))
+
+
 def test_check_raises_the_kept_failures_once(make_table, serve):
     model = make_table(on_missing="error")
     server = serve(model)
     table = server.table(model.name)
-    devices = jax.devices()[:2]
-    mesh = jax.sharding.Mesh(devices, ("x",))
-    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     ids = np.array([model.keys[0], model.unknown[0]])
-    keys = jax.device_put(hps.keys(ids), sharded)
-    rows = jax.jit(lambda k: hps.lookup(table, k))(keys)
-    np.testing.assert_array_equal(rows, model.answer(ids))
+    np.testing.assert_array_equal(sharded_lookup(table, ids), model.answer(ids))
     with pytest.raises(hps.MissingKeyError, match=str(ids[1])):
         server.check()
     server.check()
@@ -176,9 +182,7 @@ def test_check_knows_of_tables_that_were_gone(make_table, serve):
     model = make_table()
     server = serve(model)
     table = server.table(model.name)
-    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
-    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    keys = jax.device_put(hps.keys(model.keys[:4]), sharded)
+    keys = on_two_devices(model.keys[:4])
     lookup = jax.jit(lambda k: hps.lookup(table, k))
     np.testing.assert_array_equal(lookup(keys), model.rows[:4])
     server.remove_table(model.name)
@@ -186,14 +190,6 @@ def test_check_knows_of_tables_that_were_gone(make_table, serve):
     serve().check()  # another server's failures are not its own
     with pytest.raises(hps.ClosedError, match=r"not open.*\(1 more failures\)"):
         server.check()
-
-
-def sharded_lookup(table, ids):
-    """Look up on two devices, where a call cannot raise."""
-    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
-    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    keys = jax.device_put(hps.keys(ids), sharded)
-    return jax.jit(lambda k: hps.lookup(table, k))(keys)
 
 
 @pytest.mark.parametrize("end", ["close", "remove_table"])
@@ -213,9 +209,7 @@ def test_a_new_server_does_not_inherit_failures(make_table, serve):
     server = serve(model)
     table = server.table(model.name)
     lookup = jax.jit(lambda k: hps.lookup(table, k))
-    mesh = jax.sharding.Mesh(jax.devices()[:2], ("x",))
-    sharded = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    keys = jax.device_put(hps.keys(model.keys[:4]), sharded)
+    keys = on_two_devices(model.keys[:4])
     jax.block_until_ready(lookup(keys))
     server.close()
     assert not np.asarray(lookup(keys)).any()
