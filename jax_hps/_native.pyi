@@ -159,6 +159,70 @@ class ResolverRequest:
     def fail(self, message: str, is_damage: bool = False) -> None:
         """Tell why there is no answer; `is_damage`: what was read is damaged."""
 
+class RowCache:
+    """A bounded cache of rows by int64 key, in DRAM; safe to use from any thread.
+
+    One of `num_rows` and `bytes` (metadata included) gives its size. Keys beyond
+    `key_bits` bits are never cached. `exact`: do without a key per row (None: where
+    bucket and tag alone tell all keys apart); ValueError where that cannot be.
+    `policy` is "frequency", "lru" or "s3fifo"; `admit`, of the first, "frequency" or
+    "always"; `halving`: its counters age every 16 * halving insertions of a bucket.
+    """
+
+    def __init__(
+        self,
+        *,
+        row_bytes: int,
+        num_rows: int = 0,
+        bytes: int = 0,
+        key_bits: int = 64,
+        exact: bool | None = None,
+        policy: str = "frequency",
+        admit: str = "frequency",
+        halving: int = 8,
+    ) -> None: ...
+    def lookup(
+        self, keys: NDArray[np.int64], rows: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Copy rows [n, row_bytes]; state of each key: 0 missed, 1 found, 2 absent.
+
+        Every access counts. Rows of keys that were not found are zeroed.
+        """
+    def insert(
+        self,
+        keys: NDArray[np.int64],
+        rows: NDArray[np.uint8] | None,
+        counts: NDArray[np.uint32] | None = None,
+        since: int | None = None,
+    ) -> None:
+        """Offer keys with their rows, or (None) as known to be absent.
+
+        `counts`: how often each was asked for. `since`: `now()` from before the rows
+        were resolved; a key that was overwritten or erased later is left out.
+        """
+    def overwrite(self, keys: NDArray[np.int64], rows: NDArray[np.uint8]) -> int:
+        """Give keys that the cache holds other rows; how many it held."""
+    def erase(self, keys: NDArray[np.int64]) -> int:
+        """Forget keys; how many the cache held."""
+    def contents(self) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Keys, how hot each is (0 to 15), and whether it is known to be absent."""
+    def stats(self) -> dict[str, int]:
+        """The fields of `CacheStats`."""
+    def now(self) -> int: ...
+    @property
+    def num_rows(self) -> int:
+        """Capacity, a multiple of 16."""
+    @property
+    def is_exact(self) -> bool: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, metadata included."""
+
+def row_cache_bytes(
+    *, row_bytes: int, num_rows: int = 0, bytes: int = 0, key_bits: int = 64
+) -> tuple[int, int]:
+    """Rows and bytes of a `RowCache` that would be made so."""
+
 class Table:
     """A table that lookups find by name ("server/model/table")."""
 

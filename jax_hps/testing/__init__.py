@@ -7,6 +7,8 @@ Nothing here needs jax or the compiled half: a workload is NumPy and a seed.
 
 from __future__ import annotations
 
+from .drift import Drift as Drift
+from .drift import Scans as Scans
 from .permutation import Permutation as Permutation
 from .permutation import scatter_keys as scatter_keys
 from .ratings import Ratings as Ratings
@@ -19,9 +21,11 @@ from .workloads import Workload as Workload
 from .workloads import Zipf as Zipf
 
 __all__ = [
+    "Drift",
     "MetaReuse",
     "Permutation",
     "Ratings",
+    "Scans",
     "TraceReplay",
     "Uniform",
     "Workload",

@@ -13,6 +13,7 @@ namespace jax_hps {
 /// Each adds its part of `_native`.
 void bind_storage(pybind11::module_& module);
 void bind_tables(pybind11::module_& module);
+void bind_row_cache(pybind11::module_& module);
 
 /// Gives the GIL up for a while. Unlike pybind11's guard it lets the thread end where it cannot get
 /// the GIL back, because the interpreter is on its way out: Python ends such threads by unwinding

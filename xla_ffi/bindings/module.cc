@@ -78,5 +78,6 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   module.def("crc32c_of_file", &crc32c_of_file, py::arg("path"), py::call_guard<GilReleased>());
   module.def("handlers", &handlers);
   bind_storage(module);
+  bind_row_cache(module);
   bind_tables(module);
 }

@@ -6,11 +6,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "core/gather_kernels.h"
+#include "core/kernel_choice.h"
+#include "core/load_key.h"
 #include "core/memory.h"
 
 #if defined(__x86_64__)
@@ -32,22 +32,6 @@ extern const GatherKernels kKernels;
 }
 
 namespace {
-
-const GatherKernels& choose_kernels() {
-  const char* wanted = std::getenv("JAX_HPS_ISA");
-  const auto may_use = [&](const GatherKernels& kernels) {
-    return wanted == nullptr || kernels.isa == wanted;
-  };
-#if defined(__x86_64__)
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                        __builtin_cpu_supports("f16c");
-  if (has_avx512 && may_use(avx512::kKernels)) return avx512::kKernels;
-  if (has_avx2 && may_use(avx2::kKernels)) return avx2::kKernels;
-#endif
-  return baseline::kKernels;
-}
 
 // Counts something that never stands still, cheaply; only differences are used.
 inline uint64_t ticks() {
@@ -218,8 +202,13 @@ class Gatherer {
 }  // namespace
 
 const GatherKernels& gather_kernels() {
-  static const GatherKernels& kernels = choose_kernels();
+#if defined(__x86_64__)
+  static const GatherKernels& kernels =
+      choose_kernels(avx512::kKernels, avx2::kKernels, baseline::kKernels);
   return kernels;
+#else
+  return baseline::kKernels;
+#endif
 }
 
 int64_t gather(const GatherJob& job, int64_t begin, int64_t end, std::atomic<bool>* on_disk) {
@@ -240,20 +229,15 @@ void copy_rows(const GatherJob& job, const std::byte* const* rows) {
 }
 
 int64_t key_at(const GatherJob& job, int64_t position) {
-  const auto load = [&]<typename Key>(Key key) {  // of any alignment, as in the kernels
-    const std::byte* at = static_cast<const std::byte*>(job.keys) + position * int64_t{sizeof(Key)};
-    std::memcpy(&key, at, sizeof(Key));
-    return static_cast<int64_t>(key);
-  };
   switch (job.key_type) {
     case KeyType::kInt32:
-      return load(int32_t{});
+      return load_key<int32_t>(job, position);
     case KeyType::kUInt32:
-      return load(uint32_t{});
+      return load_key<uint32_t>(job, position);
     case KeyType::kInt64:
       break;
   }
-  return load(int64_t{});
+  return load_key<int64_t>(job, position);
 }
 
 }  // namespace jax_hps

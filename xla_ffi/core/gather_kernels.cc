@@ -9,30 +9,12 @@
 #include <type_traits>
 
 #include "core/float_convert.h"
+#include "core/in_step.h"
+#include "core/load_key.h"
 
 namespace jax_hps {
 namespace JAX_HPS_ISA {
 namespace {
-
-template <typename Key>
-int64_t load_key(const GatherJob& job, int64_t position) {
-  Key key;
-  std::memcpy(&key, static_cast<const std::byte*>(job.keys) + position * int64_t{sizeof(Key)},
-              sizeof(Key));
-  return static_cast<int64_t>(key);
-}
-
-// Calls each(i) for the things of a block, and fetch(i) for those of the one ahead, in step.
-template <typename Each, typename Fetch>
-inline void in_step(int count, int ahead, Each each, Fetch fetch) {
-  const int both = count < ahead ? count : ahead;
-  for (int i = 0; i < both; ++i) {
-    fetch(i);
-    each(i);
-  }
-  for (int i = both; i < count; ++i) each(i);
-  for (int i = both; i < ahead; ++i) fetch(i);
-}
 
 template <typename Key>
 void hash_keys(const GatherJob& job, GatherBlock& block) {
