@@ -80,7 +80,7 @@ def _serve(path: Path) -> hps.ParameterServer:
 
 def _touch(made: Contestants) -> None:
     """Read every page once, and see that both sides give the same rows."""
-    lookup, take = lookup_program(made), take_program(made)
+    lookup, take = lookup_program(made), take_program(made.resident)
     num_rows, dim = made.resident.shape
     row_numbers = np.arange(0, num_rows, max(1, 4096 // (4 * dim)))
     for some in np.array_split(row_numbers, max(1, len(row_numbers) // 65536)):
@@ -94,7 +94,7 @@ def lookup_program(made: Contestants) -> Callable[[Any], jax.Array]:
     return lambda keys: lookup(keys).block_until_ready()
 
 
-def take_program(made: Contestants) -> Callable[[jax.Array], jax.Array]:
+def take_program(resident: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """A jitted `jnp.take` that waits; the rows are an argument of the program."""
     take = jax.jit(lambda rows, at: jnp.take(rows, at, axis=0, mode="clip"))
-    return lambda at: take(made.resident, at).block_until_ready()
+    return lambda at: take(resident, at).block_until_ready()

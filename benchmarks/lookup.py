@@ -86,7 +86,7 @@ def _compare(
         stream,
         num_keys,
         note=note,
-        baseline=take_program(made),
+        baseline=take_program(made.resident),
         place=made.row_numbers,
     )
 

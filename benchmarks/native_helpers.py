@@ -22,28 +22,44 @@ class NoCompilerError(RuntimeError):
 
 
 @functools.cache
-def load(name: str, *includes: str) -> ctypes.CDLL:
+def load(name: str, *includes: str, package: str | None = None) -> ctypes.CDLL:
     """Compile a file of `native/` and load it.
 
     Args:
         name: of the file, with its suffix.
         includes: folders of headers.
+        package: library that it needs, as pkg-config knows it.
 
     Raises:
-        NoCompilerError: the compiler is missing or refuses the file.
+        NoCompilerError: the compiler is missing or refuses the file, or there is no
+            such package.
     """
     compiler, *language = _COMPILERS[Path(name).suffix]
     if shutil.which(compiler) is None:
         raise NoCompilerError(f"no compiler ({compiler}) on the path")
+    libraries = _package_flags(package) if package else []
     # Threads that spin while they wait would slow the other contender down.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with tempfile.TemporaryDirectory() as folder:
         library = f"{folder}/helper.so"
         headers = [f"-I{include}" for include in includes]
-        given = [*language, *_FLAGS, *headers, str(_SOURCES / name), "-o", library]
+        given = [*language, *_FLAGS, *headers, str(_SOURCES / name), *libraries]
         made = subprocess.run(
-            [compiler, *given], capture_output=True, text=True, check=False
+            [compiler, *given, "-o", library],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if made.returncode:
             raise NoCompilerError(f"{compiler} failed on {name}: {made.stderr.strip()}")
         return ctypes.CDLL(library)  # stays mapped after the file is gone
+
+
+def _package_flags(package: str) -> list[str]:
+    if shutil.which("pkg-config") is None:
+        raise NoCompilerError("no pkg-config on the path")
+    command = ["pkg-config", "--cflags", "--libs", package]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise NoCompilerError(f"pkg-config knows no {package}")
+    return answer.stdout.split()

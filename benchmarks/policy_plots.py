@@ -12,14 +12,16 @@ from .cache_policies import DEFAULT
 from .outcomes import BELADY, EXACT_LFU, LRU_64, Outcome
 from .run import Run
 
-GREY, BLUE, ORANGE = "#6b7280", "#2563eb", "#ea580c"
-GREEN, PURPLE = "#16a34a", "#9333ea"
+GREY, ORANGE, GREEN = "#6b7280", "#ea580c", "#16a34a"
+BLUE, LIGHT_BLUE, PURPLE = "#2563eb", "#93c5fd", "#9333ea"
 
 LINES: dict[str, dict[str, Any]] = {
     BELADY: {"color": GREY, "linestyle": ":"},
     EXACT_LFU: {"color": GREY, "linestyle": "--"},
     LRU_64: {"color": ORANGE, "marker": "o"},
     "s3fifo": {"color": GREEN, "marker": "o"},
+    "frequency, halving 2": {"color": LIGHT_BLUE},
+    "frequency, halving 16": {"color": LIGHT_BLUE, "linestyle": "--"},
     "frequency, adaptive": {"color": PURPLE, "marker": "o"},
     DEFAULT: {"color": BLUE, "marker": "o"},
 }
@@ -53,7 +55,7 @@ def draw(run: Run, outcomes: Sequence[Outcome], beside: Path) -> None:
     mpl.use("Agg")
     plots: dict[str, tuple[str, Value]] = {
         "hit_rate": ("Requests that hit, %", _hit_rate),
-        "misses": (f"Unique misses, as a share of those of {LRU_64}", _misses),
+        "misses": (f"Unique misses, relative to {LRU_64}", _misses),
     }
     beside.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
@@ -76,7 +78,7 @@ def _figure(outcomes: Sequence[Outcome], title: str, value: Value) -> Any:
 
     names = list(dict.fromkeys(outcome.stream for outcome in outcomes))
     lines = -(-len(names) // COLUMNS)
-    figure = Figure(figsize=(3 * COLUMNS, 2.5 * lines + 0.8), layout="constrained")
+    figure = Figure(figsize=(3 * COLUMNS, 2.4 * lines + 0.8), layout="constrained")
     grid = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).flat
     for axes, name in zip(grid, names, strict=False):
         _panel(axes, [one for one in outcomes if one.stream == name], value)
@@ -84,9 +86,9 @@ def _figure(outcomes: Sequence[Outcome], title: str, value: Value) -> Any:
     for axes in list(grid)[len(names) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=COLUMNS)
+    title += ", by the rows in the cache (% of the table)"
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    figure.supxlabel("rows in the cache, % of the table", fontsize=9)
     return figure
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version as _version
 
 from . import errors as errors
 from . import flax as flax
+from .caching import CacheStats as CacheStats
 from .config import CacheSpec as CacheSpec
 from .config import TableSpec as TableSpec
 from .errors import ArgumentError as ArgumentError
@@ -44,6 +45,7 @@ from .warming import Warming as Warming
 __all__ = [
     "ArgumentError",
     "CacheSpec",
+    "CacheStats",
     "ClosedError",
     "ConfigError",
     "CorruptTableError",

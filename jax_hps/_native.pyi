@@ -155,14 +155,17 @@ class ResolverRequest:
     def timeout_s(self) -> float:
         """Seconds left until the lookup gives up."""
     def answer(self, rows: NDArray[np.uint8]) -> None:
-        """Rows as uint8 [n, row_bytes], in the stored dtype."""
+        """Rows as uint8 [n, row_bytes], in the stored dtype.
+
+        They are offered to the table's row cache before any lookup hears of them.
+        """
     def fail(self, message: str, is_damage: bool = False) -> None:
         """Tell why there is no answer; `is_damage`: what was read is damaged."""
 
 class RowCache:
     """A bounded cache of rows by int64 key, in DRAM; safe to use from any thread.
 
-    One of `num_rows` and `bytes` (metadata included) gives its size. Keys beyond
+    One of `num_rows` and `max_bytes` (metadata included) gives its size. Keys beyond
     `key_bits` bits are never cached. `exact`: do without a key per row (None: where
     bucket and tag alone tell all keys apart); ValueError where that cannot be.
     `policy` is "frequency", "lru" or "s3fifo"; `admit`, of the first, "frequency" or
@@ -174,7 +177,7 @@ class RowCache:
         *,
         row_bytes: int,
         num_rows: int = 0,
-        bytes: int = 0,
+        max_bytes: int = 0,
         key_bits: int = 64,
         exact: bool | None = None,
         policy: str = "frequency",
@@ -204,7 +207,9 @@ class RowCache:
         """Give keys that the cache holds other rows; how many it held."""
     def erase(self, keys: NDArray[np.int64]) -> int:
         """Forget keys; how many the cache held."""
-    def contents(self) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
+    def contents(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
         """Keys, how hot each is (0 to 15), and whether it is known to be absent."""
     def stats(self) -> dict[str, int]:
         """The fields of `CacheStats`."""
@@ -219,7 +224,7 @@ class RowCache:
         """Bytes of memory, metadata included."""
 
 def row_cache_bytes(
-    *, row_bytes: int, num_rows: int = 0, bytes: int = 0, key_bits: int = 64
+    *, row_bytes: int, num_rows: int = 0, max_bytes: int = 0, key_bits: int = 64
 ) -> tuple[int, int]:
     """Rows and bytes of a `RowCache` that would be made so."""
 
@@ -231,6 +236,7 @@ class Table:
         name: str,
         base: Base,
         *,
+        row_cache: RowCache | None = None,
         missing_is_error: bool = False,
         strict: bool = False,
         may_default: bool = False,
@@ -241,7 +247,7 @@ class Table:
     def close(self) -> None:
         """Leave the registry; lookups that run go on to their end."""
     def stats(self) -> dict[str, int]:
-        """The fields of `TableStats`."""
+        """The fields of `TableStats`, without those of its caches."""
     def take_failures(self) -> list[tuple[str, str]]:
         """(code, message) of failures that no call could raise, and forget them.
 

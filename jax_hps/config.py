@@ -40,26 +40,43 @@ def _check_types(spec: msgspec.Struct) -> None:
 
 
 class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size of an embedding cache; exactly one of the three is given.
+    """Size and policy of an embedding cache; exactly one of the three sizes is given.
+
+    Rows live in buckets of 16. A bucket of a cache with room for N rows gets 16 of N
+    keys on average, not always: for all rows of a table to stay, give it room for a
+    tenth more.
 
     Attributes:
-        rows: capacity in rows.
+        rows: capacity in rows, rounded up to a multiple of 16.
         fraction: capacity as a share of the table's rows, above 0 and at most 1 (the
             `gpucacheper` of HPS).
         bytes: capacity in bytes, metadata included.
+        policy: who has to go when a bucket is full. "frequency": the row that has been
+            used least, in 4-bit counters that age. "lru": the row that has not been
+            used for longest. "s3fifo": S3-FIFO (Yang et al., SOSP 2023) in each bucket.
+        admit: who may come in, under "frequency". "frequency": a key that has been
+            asked for more often than the row that would have to go has been used.
+            "always": every key. The other policies let every key in.
+        halving: how fast counters age, under "frequency": they are halved every 16 *
+            halving insertions into their bucket, 1 to 32. Low numbers forget faster,
+            for traffic whose favourites change within minutes.
 
     Raises:
-        ConfigError: none or several of the three given, or a size that is not positive.
+        ConfigError: none or several of the three sizes given, a size that is not
+            positive, a policy or number out of range.
 
     Example:
         >>> import jax_hps as hps
-        >>> hps.CacheSpec(fraction=0.2)
-        CacheSpec(rows=None, fraction=0.2, bytes=None)
+        >>> hps.CacheSpec(fraction=0.2).policy
+        'frequency'
     """
 
     rows: int | None = None
     fraction: float | None = None
     bytes: int | None = None
+    policy: Literal["frequency", "lru", "s3fifo"] = "frequency"
+    admit: Literal["frequency", "always"] = "frequency"
+    halving: int = 8
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -73,6 +90,10 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not given[0] > 0 or (self.fraction is not None and self.fraction > 1):
             raise ConfigError(
                 f"{self}: expected rows or bytes above 0, or a fraction in (0, 1]."
+            )
+        if not 1 <= self.halving <= 32:
+            raise ConfigError(
+                f"CacheSpec.halving={self.halving}: expected a number from 1 to 32."
             )
 
 
@@ -88,6 +109,12 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         key_dtype: dtype of the keys that lookups bring: "int64", "int32" or "uint32";
             None: the table's own.
         device_cache: size of the embedding cache on each accelerator; ignored on cpu.
+        row_cache: size of a cache of rows in DRAM, in front of the base; None: none.
+            For tables at a URL, compressed, or larger than memory. A local table that
+            fits into memory is better left to the page cache.
+        hot_keys: where the hottest keys of the caches are kept between runs, so that
+            the next server starts warm. True: in the folder of a local table that
+            `create_table` wrote; a path: in this file; False: nowhere.
         on_missing: "default": unknown keys answer the default vector; "error": they
             raise `MissingKeyError` (see `ParameterServer.check`).
         deadline_s: in (0, 60]; seconds after which a base on a remote URL counts as
@@ -112,18 +139,26 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     default: float | tuple[float, ...] | None = None
     key_dtype: KeyDtype | None = None
     device_cache: CacheSpec | None = None
+    row_cache: CacheSpec | None = None
+    hot_keys: bool | str = True
     on_missing: Literal["default", "error"] = "default"
     deadline_s: float = 1.0
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.path, os.PathLike):
-            msgspec.structs.force_setattr(self, "path", os.fspath(self.path))
+        for field in ("path", "hot_keys"):
+            if isinstance(value := getattr(self, field), os.PathLike):
+                msgspec.structs.force_setattr(self, field, os.fspath(value))
         _check_types(self)
         _check_name("TableSpec.name", self.name)
         _check_name("TableSpec.model", self.model)
         if not self.path:
             raise ConfigError(f"TableSpec {self.name!r}: path is empty.")
+        if self.hot_keys == "":
+            raise ConfigError(
+                f"TableSpec {self.name!r}: hot_keys is empty; expected True, False or "
+                "the path of a file."
+            )
         if not 0 < self.deadline_s <= 60:
             raise ConfigError(
                 f"TableSpec {self.name!r}: deadline_s={self.deadline_s}: expected "
@@ -192,7 +227,13 @@ def load_server_spec(path: str | Path) -> ServerSpec:
     except msgspec.DecodeError as error:  # ValidationError, our own ones included
         raise ConfigError(f"{path}: {error}") from error
     tables = [
-        msgspec.structs.replace(table, path=_resolved(table.path, path.parent))
+        msgspec.structs.replace(
+            table,
+            path=_resolved(table.path, path.parent),
+            hot_keys=_resolved(table.hot_keys, path.parent)
+            if isinstance(table.hot_keys, str)
+            else table.hot_keys,
+        )
         for table in spec.tables
     ]
     return msgspec.structs.replace(spec, tables=tables)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from .caching import CacheStats, HotKeysFile, RowCacheWork, make_row_cache
 from .config import TableSpec
 from .errors import ClosedError, ConfigError, TableDataError
 from .failures import Failure
@@ -20,7 +21,7 @@ from .storage.dtypes import cast_rows
 from .storage.opening import open_version
 from .storage.version import TableVersion
 from .table import Table
-from .warming import Warming
+from .warming import PageCacheWork, Warming, WarmingWork
 
 # A local table that does not answer for so long is an error: its disk must be dead.
 LOCAL_DEADLINE_S = 30.0
@@ -32,22 +33,31 @@ class TableStats(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lookups: calls.
         keys: keys of those calls, duplicates included.
+        row_cache_hits: keys whose row came from the row cache.
         base_hits: keys whose row came from the table on disk.
         defaults: keys that answered the default vector because they are unknown.
         unavailable: keys that did because a tier failed, or the server was closed.
         degraded: keys that did because the deadline had passed.
         failures: failures that `ParameterServer.check` raises or has raised.
         bytes: bytes of rows handed out.
+        row_cache: what the row cache holds and has been offered; None: there is none.
     """
 
     lookups: int
     keys: int
+    row_cache_hits: int
     base_hits: int
     defaults: int
     unavailable: int
     degraded: int
     failures: int
     bytes: int
+    row_cache: CacheStats | None = None
+
+    @property
+    def evictions(self) -> int:
+        """Rows that had to leave a cache for others."""
+        return self.row_cache.evictions if self.row_cache else 0
 
 
 class OpenTable:
@@ -67,6 +77,8 @@ class OpenTable:
             is_dense=self.version.is_dense,
         )
         default = _default_row(spec, self.version)
+        self._cache = _row_cache(spec, self.version)
+        self._hot_keys = HotKeysFile(spec, self.version)
         self._guard = threading.Lock()
         self._warming: Warming | None = None
         self._closed = False
@@ -77,6 +89,7 @@ class OpenTable:
         except BaseException:
             self._stop_threads()
             raise
+        self._start_warm()
 
     @staticmethod
     def key_of(name: str, model: str) -> str:
@@ -92,24 +105,29 @@ class OpenTable:
         self._native.close()
 
     def close(self) -> None:
-        """Withdraw the table, and stop its threads."""
+        """Withdraw the table, stop its threads, keep its hot keys."""
         self.withdraw()
         with self._guard:
-            self._closed = True
+            was_closed, self._closed = self._closed, True
         self._stop_threads()
+        if self._cache and not was_closed:
+            self._hot_keys.save(self._cache)
 
-    def warm(self) -> Warming:
-        """Begin to read the rows into the page cache, or tell how far that is."""
+    def warm(self, *, progress: bool = False) -> Warming:
+        """Begin to read rows into memory, or tell how far that is."""
         with self._guard:
             if self._closed:
                 raise ClosedError(f"table {self.handle.full_name!r} was closed.")
             if self._warming is None or self._warming.done:
-                self._warming = Warming(self.handle.full_name, self.version.rows.mapped)
+                self._warming = Warming(
+                    self.handle.full_name, self._warming_work(), progress=progress
+                )
             return self._warming
 
     def stats(self) -> TableStats:
         """Read the counters."""
-        return TableStats(**self._native.stats())
+        cache = CacheStats(**self._cache.stats()) if self._cache else None
+        return TableStats(**self._native.stats(), row_cache=cache)
 
     def take_failures(self) -> list[Failure]:
         """Take what no call could raise."""
@@ -131,17 +149,37 @@ class OpenTable:
         return _native.Table(
             self.handle.full_name,
             self.version.make_base(queue=queue, default=default),
+            row_cache=self._cache,
             missing_is_error=spec.on_missing == "error",
             strict=spec.strict,
             may_default=is_remote,
             deadline_s=spec.deadline_s if is_remote else LOCAL_DEADLINE_S,
         )
 
+    def _warming_work(self) -> WarmingWork:
+        if self._cache is None:
+            return PageCacheWork(self.version.rows.mapped)
+        return RowCacheWork(self._cache, self.version, self._hot_keys.load())
+
+    def _start_warm(self) -> None:
+        """Go on where the last run's cache was, while lookups run."""
+        if self._cache and self._hot_keys.load() is not None:
+            self.warm()
+
     def _stop_threads(self) -> None:
         if self._warming:
             self._warming.cancel()
         if self._resolver:
             self._resolver.close()
+
+
+def _row_cache(spec: TableSpec, version: TableVersion) -> _native.RowCache | None:
+    if spec.row_cache is None:
+        return None
+    try:
+        return make_row_cache(spec.row_cache, version)
+    except ValueError as error:
+        raise ConfigError(f"TableSpec {spec.name!r}: {error}") from error
 
 
 def _default_row(spec: TableSpec, version: TableVersion) -> NDArray[Any] | None:

@@ -143,16 +143,21 @@ class ParameterServer:
             opened.withdraw()
         self._retire([opened])
 
-    def warm(self, name: str, *, model: str = "default") -> Warming:
+    def warm(
+        self, name: str, *, model: str = "default", progress: bool = False
+    ) -> Warming:
         """Read a table's rows into memory behind the caller's back.
 
-        Lookups run meanwhile. The page cache keeps what was read for as long as memory
-        allows. A table of which most rows are never asked for is better left to warm up
-        by its lookups.
+        Lookups run meanwhile. Where the table has a row cache, that gets the hot keys
+        of the last run, or, where none are known, the first rows of the table. Of other
+        tables the page cache gets all rows, and keeps them for as long as memory
+        allows; one of which most rows are never asked for is better left to warm up by
+        its lookups.
 
         Args:
             name: the table.
             model: its model.
+            progress: show a bar, or log lines where there is no terminal.
 
         Returns:
             A handle, at once: how far it is, `wait` and `cancel`.
@@ -161,7 +166,7 @@ class ParameterServer:
             TableNotFoundError: the server has no such table.
             ClosedError: the server is closed.
         """
-        return self._find(name, model).warm()
+        return self._find(name, model).warm(progress=progress)
 
     def stats(self) -> dict[str, TableStats]:
         """Count what each table has answered since it was opened.

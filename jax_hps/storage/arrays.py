@@ -129,14 +129,19 @@ def index_keys(keys: StoredArray) -> _native.KeyIndex:
     index = _native.KeyIndex(keys.shape[0])
     if keys.mapped is not None:
         index.insert_array(keys.mapped)
-    elif keys.tensorstore is not None:
-        for _, block in key_blocks(keys.tensorstore):
+    else:
+        for _, block in key_blocks(keys):
             index.insert(block)
     return index
 
 
-def key_blocks(keys: TensorStoreArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def key_blocks(
+    keys: StoredArray, at_once: int = _KEYS_AT_ONCE
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Read keys block by block, each with the row number of its first key."""
-    for start in range(0, keys.shape[0], _KEYS_AT_ONCE):
-        stop = min(start + _KEYS_AT_ONCE, keys.shape[0])
-        yield start, keys.read_range(start, stop).view(np.int64)
+    reader = keys.tensorstore
+    if reader is None:
+        reader = TensorStoreArray("zarr3", keys.location.kvstore, keys.location.name)
+    for start in range(0, keys.shape[0], at_once):
+        stop = min(start + at_once, keys.shape[0])
+        yield start, reader.read_range(start, stop).view(np.int64)

@@ -9,10 +9,12 @@ import os
 import threading
 import weakref
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import _native
+from ..config import KeyDtype
 from ..errors import (
     CorruptTableError,
     HpsError,
@@ -27,7 +29,7 @@ from .location import Location
 from .locks import FolderLock
 from .manifest import FILE_NAME, Manifest, decode_manifest, read_manifest
 from .own_arrays import open_own_array, own_layouts
-from .version import TableVersion
+from .version import FOREIGN_KEY_DTYPE, TableVersion
 
 # A version's rows are mapped, and its key index is built, once in a process.
 _shared: weakref.WeakValueDictionary[tuple[int, int], TableVersion]
@@ -54,10 +56,22 @@ def open_version(path: str | os.PathLike[str]) -> TableVersion:
     return _open_shared(location, manifest, lock)
 
 
-def open_arrays(
-    path: str | os.PathLike[str],
-) -> tuple[StoredArray, StoredArray | None]:
-    """Open the rows of a table and its keys (None: dense), without an index of them.
+class TableArrays(NamedTuple):
+    """The arrays of a table, without an index of its keys.
+
+    Attributes:
+        rows: [n, dim].
+        keys: [n]; None in a dense table.
+        key_dtype: name of the dtype that all keys fit.
+    """
+
+    rows: StoredArray
+    keys: StoredArray | None
+    key_dtype: KeyDtype
+
+
+def open_arrays(path: str | os.PathLike[str]) -> TableArrays:
+    """Open the arrays of a table.
 
     Args:
         path: what `open_table` takes.
@@ -69,10 +83,10 @@ def open_arrays(
     location = Location.parse(path)
     manifest, lock = _current(location)
     if manifest is None:
-        return _foreign_arrays(location)
+        return TableArrays(*_foreign_arrays(location), FOREIGN_KEY_DTYPE)
     with lock or contextlib.nullcontext():
         arrays = _own_arrays(location, manifest)
-    return arrays["rows"], arrays.get("keys")
+    return TableArrays(arrays["rows"], arrays.get("keys"), manifest.key_dtype)
 
 
 def _current(location: Location) -> tuple[Manifest | None, FolderLock | None]:

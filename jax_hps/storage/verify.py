@@ -13,7 +13,6 @@ from .layout import ArrayLayout
 from .location import Location
 from .manifest import ArrayFiles, Manifest, read_manifest
 from .own_arrays import check_metadata, own_layouts
-from .tensorstore_rows import TensorStoreArray
 from .version import TableVersion
 
 _ELEMENTS_AT_ONCE = 8 << 20
@@ -90,10 +89,7 @@ def _verify_foreign(array: StoredArray) -> None:
 
 def _verify_keys(keys: StoredArray, index: _native.KeyIndex) -> None:
     """Check that the index finds every key of the file in its row, and no other."""
-    reader = keys.tensorstore
-    if reader is None:
-        reader = TensorStoreArray("zarr3", keys.location.kvstore, keys.location.name)
-    for start, block in key_blocks(reader):
+    for start, block in key_blocks(keys):
         wrong = index.find(block) != np.arange(start, start + block.size)
         if wrong.any():
             place = int(wrong.argmax())

@@ -20,6 +20,9 @@ from .locks import FolderLock
 from .manifest import Manifest
 from .tensorstore_rows import TensorStoreArray
 
+# Of tables that others wrote.
+FOREIGN_KEY_DTYPE: KeyDtype = "int64"
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class TableVersion:
@@ -69,7 +72,7 @@ class TableVersion:
     @property
     def key_dtype(self) -> KeyDtype:
         """Name of the dtype that all keys fit."""
-        return self.manifest.key_dtype if self.manifest else "int64"
+        return self.manifest.key_dtype if self.manifest else FOREIGN_KEY_DTYPE
 
     @property
     def is_dense(self) -> bool:

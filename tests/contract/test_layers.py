@@ -17,7 +17,7 @@ LAYERS = [
     {"config", "testing"},
     {"table"},
     {"storage"},
-    {"resolver", "warming", "failures"},
+    {"caching", "failures", "resolver", "warming"},
     {"open_table"},
     {"planning", "server"},
     {"keys", "ffi_version", "partitioning"},

@@ -6,7 +6,8 @@ import jax_hps as hps
 
 PUBLIC = {
     "ArgumentError",
-    "CacheSpec", "ClosedError", "ConfigError", "CorruptTableError", "DeadlineError",
+    "CacheSpec",
+    "CacheStats", "ClosedError", "ConfigError", "CorruptTableError", "DeadlineError",
     "HpsError", "KeyDtypeError", "MissingKeyError", "PackedKeys", "ParameterServer",
     "Plan", "StoredTable", "Table", "TableDataError", "TableExistsError",
     "TableFormatError", "TableLockedError", "TableNotFoundError", "TablePlan",

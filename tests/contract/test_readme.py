@@ -30,7 +30,7 @@ def test_every_python_block_runs(make_table, serve, tmp_path, monkeypatch, capsy
             "item_keys": hps.keys(item.keys[:8]),
         }
         exec(block, names)
-    assert "TableStats(lookups=1, keys=3, base_hits=3" in capsys.readouterr().out
+    assert "lookups=1, keys=3, row_cache_hits=0, base_hits=3" in capsys.readouterr().out
     np.testing.assert_array_equal(names["rows"]["item"], item.rows[:8])
     batch = {"user": names["user_keys"], "item": names["item_keys"]}
     model = names["DLRM"](user=server.table(user.name), item=server.table(item.name))

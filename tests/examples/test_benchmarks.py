@@ -64,7 +64,9 @@ def test_report_replaces_what_stands_between_the_marks(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", [["storage"], ["lookup", "--allocator", "no-mmap"]])
+@pytest.mark.parametrize(
+    "suite", [["storage"], ["lookup", "--allocator", "no-mmap"], ["policies"]]
+)
 def test_a_quick_run_leaves_rows_and_no_files(suite: list[str], tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
     scratch = tmp_path / "scratch"
@@ -77,3 +79,5 @@ def test_a_quick_run_leaves_rows_and_no_files(suite: list[str], tmp_path: Path) 
         assert list(row) == FIELDS
         assert row["ratio"] > 0
     assert not list(scratch.iterdir())
+    plots = ["rows_hit_rate.png", "rows_misses.png"] if suite == ["policies"] else []
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == plots

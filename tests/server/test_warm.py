@@ -10,7 +10,7 @@ import pytest
 
 import jax_hps as hps
 from jax_hps.testing import pagecache
-from jax_hps.warming import Warming
+from jax_hps.warming import PageCacheWork, Warming
 
 
 def shard_files(model):
@@ -47,6 +47,7 @@ class SlowRows:
 
     num_files = 10
     mapped_bytes = 10
+    row_bytes = 1
 
     def __init__(self):
         self.proceed = threading.Event()
@@ -63,7 +64,7 @@ class SlowRows:
 
 def test_a_cancelled_warming_stops_and_says_so():
     rows = SlowRows()
-    handle = Warming("test", rows)
+    handle = Warming("test", PageCacheWork(rows))
     rows.began.wait(10)
     with pytest.raises(hps.DeadlineError, match="0 of 10 bytes"):
         handle.wait(timeout_s=0.01)

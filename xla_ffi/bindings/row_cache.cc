@@ -27,13 +27,13 @@ cache::Policy parse_policy(const std::string& name) {
   throw py::value_error("policy '" + name + "': expected frequency, lru or s3fifo.");
 }
 
-std::shared_ptr<RowCache> make_cache(int64_t row_bytes, int64_t num_rows, size_t bytes,
+std::shared_ptr<RowCache> make_cache(int64_t row_bytes, int64_t num_rows, size_t max_bytes,
                                      int key_bits, std::optional<bool> exact,
                                      const std::string& policy, const std::string& admit,
                                      int halving) {
   RowCacheOptions options;
   options.num_rows = num_rows;
-  options.bytes = bytes;
+  options.bytes = max_bytes;
   options.row_bytes = row_bytes;
   options.key_bits = key_bits;
   options.exact = exact;
@@ -90,8 +90,7 @@ Array<uint8_t> lookup(const RowCache& cache, const Array<int64_t>& keys, Array<u
 }
 
 void insert(RowCache& cache, const Array<int64_t>& keys, const std::optional<Array<uint8_t>>& rows,
-            const std::optional<Array<uint32_t>>& counts,
-            std::optional<UpdateClock::Time> since) {
+            const std::optional<Array<uint32_t>>& counts, std::optional<UpdateClock::Time> since) {
   if (rows) expect_rows(cache, keys, *rows);
   if (counts) expect(counts->size() == keys.size(), "as many counts as keys");
   std::vector<const std::byte*> places(static_cast<size_t>(keys.size()));
@@ -151,10 +150,10 @@ py::dict stats(const RowCache& cache) {
 
 void bind_row_cache(py::module_& module) {
   py::class_<RowCache, std::shared_ptr<RowCache>>(module, "RowCache")
-      .def(py::init(&make_cache), py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0, py::arg("bytes") = 0,
-           py::arg("key_bits") = 64, py::arg("exact").none(true) = py::none(),
-           py::arg("policy") = "frequency", py::arg("admit") = "frequency",
-           py::arg("halving") = 8)
+      .def(py::init(&make_cache), py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0,
+           py::arg("max_bytes") = 0, py::arg("key_bits") = 64,
+           py::arg("exact").none(true) = py::none(), py::arg("policy") = "frequency",
+           py::arg("admit") = "frequency", py::arg("halving") = 8)
       .def("lookup", &lookup, py::arg("keys").noconvert(), py::arg("rows").noconvert())
       .def("insert", &insert, py::arg("keys").noconvert(), py::arg("rows").noconvert().none(true),
            py::arg("counts").noconvert().none(true) = py::none(),
@@ -169,16 +168,16 @@ void bind_row_cache(py::module_& module) {
       .def_property_readonly("nbytes", &RowCache::nbytes);
   module.def(
       "row_cache_bytes",
-      [](int64_t row_bytes, int64_t num_rows, size_t bytes, int key_bits) {
+      [](int64_t row_bytes, int64_t num_rows, size_t max_bytes, int key_bits) {
         RowCacheOptions options;
         options.row_bytes = row_bytes;
         options.num_rows = num_rows;
-        options.bytes = bytes;
+        options.bytes = max_bytes;
         options.key_bits = key_bits;
         const RowCacheLayout layout(options);
         return py::make_tuple(layout.num_rows(), layout.total_bytes);
       },
-      py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0, py::arg("bytes") = 0,
+      py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0, py::arg("max_bytes") = 0,
       py::arg("key_bits") = 64);
 }
 

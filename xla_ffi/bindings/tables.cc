@@ -12,6 +12,7 @@
 #include "core/base.h"
 #include "core/registry.h"
 #include "core/resolver_queue.h"
+#include "core/row_cache.h"
 #include "core/table.h"
 
 namespace py = pybind11;
@@ -92,6 +93,7 @@ py::dict stats(const Table& table) {
   py::dict result;
   result["lookups"] = counters.lookups.load();
   result["keys"] = counters.keys.load();
+  result["row_cache_hits"] = counters.row_cache_hits.load();
   result["base_hits"] = counters.base_hits.load();
   result["defaults"] = counters.defaults.load();
   result["unavailable"] = counters.unavailable.load();
@@ -102,14 +104,14 @@ py::dict stats(const Table& table) {
 }
 
 std::shared_ptr<Table> make_table(std::string name, std::shared_ptr<Base> base,
-                                  bool missing_is_error, bool strict, bool may_default,
-                                  double deadline_s) {
+                                  std::shared_ptr<RowCache> row_cache, bool missing_is_error,
+                                  bool strict, bool may_default, double deadline_s) {
   Table::Options options;
   options.missing_is_error = missing_is_error;
   options.strict = strict;
   options.may_default = may_default;
   options.deadline_s = deadline_s;
-  return std::make_shared<Table>(std::move(name), std::move(base), options);
+  return std::make_shared<Table>(std::move(name), std::move(base), options, std::move(row_cache));
 }
 
 void open_table(const std::shared_ptr<Table>& table) {
@@ -127,7 +129,7 @@ py::array_t<int64_t> wanted_rows(const std::shared_ptr<ResolverRequest>& request
 }
 
 double seconds_left(const ResolverRequest& request) {
-  return std::chrono::duration<double>(request.deadline - ResolverRequest::Clock::now()).count();
+  return std::chrono::duration<double>(request.deadline() - ResolverRequest::Clock::now()).count();
 }
 
 void answer(ResolverRequest& request, const Array<uint8_t>& rows) {
@@ -163,8 +165,8 @@ void bind_tables(py::module_& module) {
 
   py::class_<Table, std::shared_ptr<Table>>(module, "Table")
       .def(py::init(&make_table), py::arg("name"), py::arg("base"), py::kw_only(),
-           py::arg("missing_is_error") = false, py::arg("strict") = false,
-           py::arg("may_default") = false, py::arg("deadline_s") = 1.0)
+           py::arg("row_cache").none(true) = py::none(), py::arg("missing_is_error") = false,
+           py::arg("strict") = false, py::arg("may_default") = false, py::arg("deadline_s") = 1.0)
       .def("open", &open_table)
       .def("close", [](const Table& table) { Registry::instance().remove(table); })
       .def("stats", &stats)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -54,6 +55,17 @@ GatherJob Base::job() const {
   job.stored = job.output = parts_.dtype;
   job.dim = parts_.dim;
   return job;
+}
+
+std::vector<int64_t> Base::row_numbers(std::span<const int64_t> keys) const {
+  std::vector<int64_t> rows(keys.size());
+  if (parts_.index) {
+    parts_.index->find(keys.data(), static_cast<int64_t>(keys.size()), rows.data());
+  } else {
+    std::transform(keys.begin(), keys.end(), rows.begin(),
+                   [&](int64_t key) { return key >= 0 && key < parts_.num_rows ? key : -1; });
+  }
+  return rows;
 }
 
 size_t Base::resident_bytes() const {

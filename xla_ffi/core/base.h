@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/dtype.h"
@@ -39,6 +40,9 @@ class Base {
 
   /// A job that gathers from this base; keys, count and outputs are the caller's to fill in.
   GatherJob job() const;
+
+  /// Row number of each key, -1 where it is unknown.
+  std::vector<int64_t> row_numbers(std::span<const int64_t> keys) const;
 
   /// Bytes held in memory: key index, chunk table, default row.
   size_t resident_bytes() const;

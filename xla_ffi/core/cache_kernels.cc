@@ -96,8 +96,8 @@ CacheKernels::Resolve choose_resolve(const GatherJob& job) {
 }
 
 CacheKernels::Settle choose_settle(const View& view) {
-  constexpr CacheKernels::Settle kByPolicy[] = {
-      settle<Policy::kFrequency>, settle<Policy::kLru>, settle<Policy::kS3Fifo>};
+  constexpr CacheKernels::Settle kByPolicy[] = {settle<Policy::kFrequency>, settle<Policy::kLru>,
+                                                settle<Policy::kS3Fifo>};
   return kByPolicy[static_cast<int>(view.policy.policy)];
 }
 

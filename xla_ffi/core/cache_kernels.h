@@ -11,15 +11,15 @@ namespace jax_hps {
 
 /// A block of keys on its way through a cache.
 struct CacheBlock {
-  GatherBlock rows;               ///< begin, count, and where each row is copied from
+  GatherBlock rows;  ///< begin, count, and where each row is copied from
   uint32_t buckets[kBlockKeys];
   uint32_t tags[kBlockKeys];
   uint32_t sequences[kBlockKeys];
-  uint16_t matches[kBlockKeys];   ///< ways whose tags match; none for keys out of the domain
-  int8_t ways[kBlockKeys];        ///< -1: not in the cache
-  uint32_t in_domain = 0;         ///< bit i: so is key i. These three are masks of the block.
-  uint32_t absent = 0;            ///< known to have no row
-  uint32_t disturbed = 0;         ///< the bucket changed while the row was copied
+  uint16_t matches[kBlockKeys];  ///< ways whose tags match; none for keys out of the domain
+  int8_t ways[kBlockKeys];       ///< -1: not in the cache
+  uint32_t in_domain = 0;        ///< bit i: so is key i. These three are masks of the block.
+  uint32_t absent = 0;           ///< known to have no row
+  uint32_t disturbed = 0;        ///< the bucket changed while the row was copied
 };
 
 /// The inner loops of lookups in a cache, compiled once per instruction set. As in GatherKernels,

@@ -152,8 +152,7 @@ const CacheKernels& cache_kernels() {
 }
 
 CachedCounts gather_cached(const GatherJob& job, const cache::View& view, int64_t begin,
-                           int64_t end, std::vector<int64_t>& missed,
-                           const CacheKernels& kernels) {
+                           int64_t end, std::vector<int64_t>& missed, const CacheKernels& kernels) {
   return CachedGatherer(job, view, kernels, missed).run(begin, end);
 }
 

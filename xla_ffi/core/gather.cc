@@ -218,13 +218,15 @@ int64_t gather(const GatherJob& job, int64_t begin, int64_t end, std::atomic<boo
   return known;
 }
 
-void copy_rows(const GatherJob& job, const std::byte* const* rows) {
+void scatter_rows(const GatherJob& job, std::span<const int64_t> positions,
+                  const std::byte* const* rows) {
   const GatherKernels::Copy copy = gather_kernels().copy(job);
-  GatherBlock block;
-  for (int64_t done = 0; done < job.count; done += block.count) {
-    block.count = static_cast<int>(std::min<int64_t>(kBlockKeys, job.count - done));
-    std::copy_n(rows + done, block.count, block.rows);
-    copy(job, block, GatherBlock(), job.out + static_cast<size_t>(done) * job.out_row_bytes());
+  GatherBlock one;
+  one.count = 1;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    one.rows[0] = rows[i];
+    copy(job, one, GatherBlock(),
+         job.out + static_cast<size_t>(positions[i]) * job.out_row_bytes());
   }
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/dtype.h"
 #include "core/key_index.h"
@@ -52,8 +53,10 @@ struct GatherJob {
 int64_t gather(const GatherJob& job, int64_t begin, int64_t end,
                std::atomic<bool>* on_disk = nullptr);
 
-/// Copies `job.count` rows from their addresses to the output, converting them as a gather does.
-void copy_rows(const GatherJob& job, const std::byte* const* rows);
+/// Copies rows from their addresses to their positions in the output, converting them as a gather
+/// does.
+void scatter_rows(const GatherJob& job, std::span<const int64_t> positions,
+                  const std::byte* const* rows);
 
 /// The key at a position, widened.
 int64_t key_at(const GatherJob& job, int64_t position);

@@ -3,14 +3,13 @@
 #include "core/lookup.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstring>
 #include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/part_lookup.h"
 #include "core/registry.h"
 
 namespace jax_hps {
@@ -27,54 +26,16 @@ constexpr size_t kPieceBytes = 128 << 10;
 // three quarters of a call's time.
 constexpr size_t kFreshBytes = 32 << 20;
 
-// One part of a call under way, with the table and the base it was pinned to.
-struct Running {
-  std::shared_ptr<Table> table;
-  GatherJob job;
-  std::atomic<int64_t> known{0};
-  std::atomic<bool> on_disk{false};
-  std::shared_ptr<ResolverRequest> request;  // where rows come from a resolver
-  std::vector<int64_t> wanted;               // row number of each key, -1 if unknown
-};
-
 struct Piece {
-  Running* running;
+  PartLookup* part;
   int64_t begin, end;
 };
 
-GatherJob job_for(const LookupPart& part, const Base& base) {
-  GatherJob job = base.job();
-  job.keys = part.keys;
-  job.key_type = part.key_type;
-  job.count = part.count;
-  job.output = part.output;
-  job.out = part.out;
-  job.found = part.found;
-  return job;
-}
-
-// What a key costs: its row in and out, and about one line of an index.
-size_t bytes_moved_per_key(const GatherJob& job) {
-  return job.row_bytes() + job.out_row_bytes() + (job.index.lines ? sizeof(IndexLine) : 0);
-}
-
-// Row number of each key, -1 where it is unknown.
-std::vector<int64_t> row_numbers(const GatherJob& job, const std::vector<int64_t>& keys) {
-  std::vector<int64_t> rows(keys.size());
-  if (job.index.lines) {
-    find_rows(job.index, keys.data(), static_cast<int64_t>(keys.size()), rows.data());
-  } else {
-    std::transform(keys.begin(), keys.end(), rows.begin(), [&](int64_t key) {
-      return static_cast<uint64_t>(key) < job.num_rows ? key : -1;
-    });
-  }
-  return rows;
-}
-
-std::string first_missing_key(const GatherJob& job) {
+std::string first_unknown_key(const PartLookup& part) {
+  const GatherJob& job = part.job();
   for (int64_t i = 0; i < job.count; ++i) {
     const int64_t key = key_at(job, i);
-    if (row_numbers(job, {key}).front() < 0) return std::to_string(key);
+    if (part.table().base->row_numbers({&key, 1}).front() < 0) return std::to_string(key);
   }
   return "(none)";
 }
@@ -90,10 +51,15 @@ class Call {
   }
 
   std::optional<Failure> run() {
-    gather_mapped();
-    for (Running& running : running_) {
-      const int64_t unanswered = running.request ? finish_resolved(running) : 0;
-      count(running, unanswered);
+    // Resolvers work while this reads what is mapped.
+    gather([](const PartLookup& part) { return part.has_resolver(); });
+    for (PartLookup& part : parts_) {
+      if (part.has_resolver()) part.ask();
+    }
+    gather([](const PartLookup& part) { return !part.has_resolver(); });
+    for (PartLookup& part : parts_) {
+      if (part.has_resolver()) report(part, part.finish());
+      count(part);
     }
     return std::move(raised_);
   }
@@ -107,10 +73,7 @@ class Call {
     }
     const size_t out_bytes = static_cast<size_t>(part.count * part.dim) * itemsize(part.output);
     if (out_bytes >= kFreshBytes) prefer_huge_pages(part.out, out_bytes);
-    Running& running = running_.emplace_back();
-    running.job = job_for(part, *table->base);
-    running.table = std::move(table);
-    if (running.table->base->resolver()) ask(running);
+    parts_.emplace_back(part, std::move(table));
   }
 
   static void zero(const LookupPart& part) {
@@ -132,103 +95,62 @@ class Call {
                 std::to_string(table.base->dim()) + ". Trace the program again."};
   }
 
-  void gather_mapped() {
+  // Gathers, on all threads, the parts of a kind.
+  template <typename Chooses>
+  void gather(Chooses chooses) {
     std::vector<Piece> pieces;
     size_t total = 0;
-    for (Running& running : running_) {
-      if (running.request) continue;
-      const GatherJob& job = running.job;
-      const size_t per_key = bytes_moved_per_key(job);
+    for (PartLookup& part : parts_) {
+      if (!chooses(part) || !part.needs_gather()) continue;
+      const int64_t count = part.job().count;
+      const size_t per_key = part.bytes_per_key();
       const int64_t piece = std::max<int64_t>(64, static_cast<int64_t>(kPieceBytes / per_key));
-      total += static_cast<size_t>(job.count) * per_key;
-      for (int64_t begin = 0; begin < job.count; begin += piece) {
-        pieces.push_back({&running, begin, std::min(begin + piece, job.count)});
+      total += static_cast<size_t>(count) * per_key;
+      for (int64_t begin = 0; begin < count; begin += piece) {
+        pieces.push_back({&part, begin, std::min(begin + piece, count)});
       }
     }
-    parallel_for(total >= kParallelBytes ? executor_ : nullptr, pieces.size(), [&](size_t i) {
-      Running& running = *pieces[i].running;
-      running.known.fetch_add(gather(running.job, pieces[i].begin, pieces[i].end, &running.on_disk),
-                              std::memory_order_relaxed);
-    });
+    parallel_for(total >= kParallelBytes ? executor_ : nullptr, pieces.size(),
+                 [&](size_t i) { pieces[i].part->gather(pieces[i].begin, pieces[i].end); });
   }
 
-  static void ask(Running& running) {
-    const GatherJob& job = running.job;
-    std::vector<int64_t> rows, keys(static_cast<size_t>(job.count));
-    for (int64_t i = 0; i < job.count; ++i) keys[i] = key_at(job, i);
-    running.wanted = row_numbers(job, keys);
-    for (int64_t i = 0; i < job.count; ++i) {
-      const bool is_known = running.wanted[i] >= 0;
-      if (is_known) rows.push_back(running.wanted[i]);
-      if (job.found) job.found[i] = is_known;
-    }
-    if (rows.empty()) return;  // Nobody need be asked: the gather answers default rows.
-    running.known = static_cast<int64_t>(rows.size());
-    // A century is for ever, and still fits the clock.
-    const std::chrono::duration<double> patience(std::min(running.table->options.deadline_s, 3e9));
-    const auto deadline = ResolverRequest::Clock::now() +
-                          std::chrono::duration_cast<ResolverRequest::Clock::duration>(patience);
-    running.request = running.table->base->resolver()->ask(std::move(rows), deadline);
-  }
-
-  // Waits and copies; returns how many known keys got no answer.
-  int64_t finish_resolved(Running& running) {
-    const GatherJob& job = running.job;
-    const size_t expected = static_cast<size_t>(running.known.load()) * job.row_bytes();
-    ResolverQueue::Answer answer = running.table->base->resolver()->wait(*running.request);
-    if (answer.outcome == ResolverRequest::Outcome::kAnswered && answer.data.size() != expected) {
-      answer.outcome = ResolverRequest::Outcome::kFailed;
-      answer.message = "the answer has " + std::to_string(answer.data.size()) +
-                       " bytes, expected " + std::to_string(expected);
-    }
-    const bool answered = answer.outcome == ResolverRequest::Outcome::kAnswered;
-    std::vector<const std::byte*> rows(static_cast<size_t>(job.count), job.default_row);
-    const std::byte* next = answer.data.data();
-    for (int64_t i = 0; i < job.count; ++i) {
-      if (running.wanted[i] < 0) continue;
-      if (answered) rows[i] = std::exchange(next, next + job.row_bytes());
-      if (job.found) job.found[i] = answered;
-    }
-    copy_rows(job, rows.data());
-    return answered ? 0 : report_unresolved(running, answer);
-  }
-
-  int64_t report_unresolved(Running& running, const ResolverQueue::Answer& answer) {
-    Table& table = *running.table;
-    const int64_t keys = running.known.exchange(0);
-    const bool late = answer.outcome == ResolverRequest::Outcome::kTimedOut;
-    Counters::add(late ? table.counters.degraded : table.counters.unavailable, keys);
+  void report(const PartLookup& part, const ResolvedMisses::Result& result) {
+    if (result.unanswered == 0) return;
+    Table& table = part.table();
+    const bool late = result.outcome == ResolverRequest::Outcome::kTimedOut;
+    Counters::add(late ? table.counters.degraded : table.counters.unavailable, result.unanswered);
     const std::string who = "hps.lookup(table='" + table.name + "'): ";
-    const std::string what = std::to_string(keys) + " keys answered the default vector";
+    const std::string what =
+        std::to_string(result.unanswered) + " keys answered the default vector";
     if (late) {
       fail(table.name, &table,
            {Code::kDeadline, who + "no answer within deadline_s=" +
                                  std::to_string(table.options.deadline_s) + "; " + what + "."});
-    } else if (answer.outcome == ResolverRequest::Outcome::kClosed) {
+    } else if (result.outcome == ResolverRequest::Outcome::kClosed) {
       fail(table.name, &table, {Code::kClosed, who + "the server was closed; " + what + "."});
     } else {
-      const Code code = answer.is_damage ? Code::kCorrupt : Code::kUnavailable;
-      fail(table.name, &table, {code, who + answer.message + "; " + what + "."});
+      const Code code = result.is_damage ? Code::kCorrupt : Code::kUnavailable;
+      fail(table.name, &table, {code, who + result.message + "; " + what + "."});
     }
-    return keys;
   }
 
-  void count(Running& running, int64_t unanswered) {
-    const GatherJob& job = running.job;
-    Counters& counters = running.table->counters;
-    const int64_t known = running.known;
-    const int64_t unknown = job.count - known - unanswered;
+  void count(const PartLookup& part) {
+    const GatherJob& job = part.job();
+    Table& table = part.table();
+    Counters& counters = table.counters;
+    const int64_t unknown = part.tally().unknown;
     Counters::add(counters.lookups, 1);
     Counters::add(counters.keys, job.count);
-    Counters::add(counters.base_hits, known);
+    Counters::add(counters.row_cache_hits, part.tally().cached);
+    Counters::add(counters.base_hits, part.tally().base);
     Counters::add(counters.defaults, unknown);
     Counters::add(counters.bytes, job.count * static_cast<int64_t>(job.out_row_bytes()));
-    if (unknown > 0 && running.table->options.missing_is_error) {
-      fail(running.table->name, running.table.get(),
+    if (unknown > 0 && table.options.missing_is_error) {
+      fail(table.name, &table,
            {Code::kMissingKey,
-            "hps.lookup(table='" + running.table->name + "'): " + std::to_string(unknown) + " of " +
+            "hps.lookup(table='" + table.name + "'): " + std::to_string(unknown) + " of " +
                 std::to_string(job.count) + " keys are unknown, the first is " +
-                first_missing_key(job) + ". The table was opened with on_missing='error'."});
+                first_unknown_key(part) + ". The table was opened with on_missing='error'."});
     }
   }
 
@@ -252,7 +174,7 @@ class Call {
 
   const bool raise_;
   Executor* const executor_;
-  std::deque<Running> running_;  // addresses stay
+  std::deque<PartLookup> parts_;  // addresses stay
   std::optional<Failure> raised_;
 };
 

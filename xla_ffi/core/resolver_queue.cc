@@ -6,45 +6,58 @@
 
 namespace jax_hps {
 
-void ResolverRequest::answer(std::vector<std::byte> data) {
-  finish(Outcome::kAnswered, std::move(data), {});
+ResolverQueue::Asked ResolverQueue::ask(std::span<const int64_t> rows, size_t row_bytes,
+                                        ResolverRequest::Time deadline, Promote promote) {
+  Asked asked = join(rows, row_bytes, deadline, std::move(promote));
+  if (asked.own) enqueue(asked.own);
+  return asked;
 }
 
-void ResolverRequest::fail(std::string message, bool is_damage) {
-  const bool late = Clock::now() >= deadline;
-  finish(late ? Outcome::kTimedOut : Outcome::kFailed, {}, std::move(message), is_damage);
-}
-
-void ResolverRequest::finish(Outcome outcome, std::vector<std::byte> data, std::string message,
-                             bool is_damage) {
-  const std::lock_guard lock(mutex_);
-  if (std::exchange(is_finished_, true)) return;
-  outcome_ = outcome;
-  data_ = std::move(data);
-  message_ = std::move(message);
-  is_damage_ = is_damage;
-  finished_.notify_all();
-}
-
-std::shared_ptr<ResolverRequest> ResolverQueue::ask(std::vector<int64_t> rows,
-                                                    ResolverRequest::Clock::time_point deadline) {
-  auto request = std::make_shared<ResolverRequest>(std::move(rows), deadline);
-  const std::lock_guard lock(mutex_);
-  if (closed_) {
-    request->finish(ResolverRequest::Outcome::kClosed, {}, {});
-  } else {
-    waiting_.push_back(request);
-    arrived_.notify_one();
+// Behind this, whoever wants one of the rows waits for the new request.
+ResolverQueue::Asked ResolverQueue::join(std::span<const int64_t> rows, size_t row_bytes,
+                                         ResolverRequest::Time deadline, Promote promote) {
+  Asked asked;
+  asked.places.resize(rows.size());
+  std::vector<size_t> which;
+  std::vector<int64_t> wanted;
+  const std::lock_guard lock(in_flight_->mutex);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto found = in_flight_->entries.find(rows[i]);
+    auto request = found == in_flight_->entries.end() ? nullptr : found->second.request.lock();
+    if (request) {
+      request->extend(deadline);
+      asked.places[i] = {std::move(request), found->second.index};
+    } else {
+      which.push_back(i);
+      wanted.push_back(rows[i]);
+    }
   }
-  return request;
+  if (which.empty()) return asked;
+  ResolverRequest::Promote promote_these;
+  if (promote) {
+    promote_these = [promote = std::move(promote), which](const std::byte* data) {
+      promote(which, data);
+    };
+  }
+  asked.own = std::make_shared<ResolverRequest>(std::move(wanted), row_bytes, deadline, in_flight_,
+                                                std::move(promote_these));
+  for (size_t i = 0; i < which.size(); ++i) {
+    asked.places[which[i]] = {asked.own, i};
+    in_flight_->entries[rows[which[i]]] = {asked.own, asked.own.get(), i};
+  }
+  return asked;
 }
 
-ResolverQueue::Answer ResolverQueue::wait(ResolverRequest& request) {
-  std::unique_lock lock(request.mutex_);
-  request.finished_.wait_until(lock, request.deadline, [&] { return request.is_finished_; });
-  request.is_finished_ = true;  // An answer that comes later is dropped.
-  return {request.outcome_, std::move(request.data_), std::move(request.message_),
-          request.is_damage_};
+void ResolverQueue::enqueue(std::shared_ptr<ResolverRequest> request) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) {
+      waiting_.push_back(std::move(request));
+      arrived_.notify_one();
+      return;
+    }
+  }
+  request->close();
 }
 
 std::shared_ptr<ResolverRequest> ResolverQueue::take() {
@@ -64,7 +77,7 @@ void ResolverQueue::close() {
     dropped.swap(waiting_);
     arrived_.notify_all();
   }
-  for (auto& request : dropped) request->finish(ResolverRequest::Outcome::kClosed, {}, {});
+  for (auto& request : dropped) request->close();
 }
 
 }  // namespace jax_hps

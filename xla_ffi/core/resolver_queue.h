@@ -2,66 +2,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
-#include <cstddef>
-#include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
-#include <string>
+#include <span>
 #include <vector>
+
+#include "core/resolver_request.h"
 
 namespace jax_hps {
 
-/// Rows that a lookup wants from a source that is not ours to read (TensorStore, say).
-///
-/// The request owns its buffers: a lookup that gives up at its deadline leaves it to the resolver.
-class ResolverRequest {
- public:
-  using Clock = std::chrono::steady_clock;
-  enum class Outcome { kAnswered, kFailed, kTimedOut, kClosed };
-
-  ResolverRequest(std::vector<int64_t> rows, Clock::time_point deadline)
-      : rows(std::move(rows)), deadline(deadline) {}
-
-  /// For resolvers. The first call of either counts; a failure past the deadline is a time-out.
-  void answer(std::vector<std::byte> data);
-  /// `is_damage`: what was read is damaged; asking again will not help.
-  void fail(std::string message, bool is_damage = false);
-
-  const std::vector<int64_t> rows;  ///< Row numbers, in the order of the answer; may repeat.
-  const Clock::time_point deadline;
-
- private:
-  friend class ResolverQueue;
-
-  void finish(Outcome outcome, std::vector<std::byte> data, std::string message,
-              bool is_damage = false);
-
-  std::mutex mutex_;
-  std::condition_variable finished_;
-  bool is_finished_ = false;
-  Outcome outcome_ = Outcome::kTimedOut;
-  std::vector<std::byte> data_;
-  std::string message_;
-  bool is_damage_ = false;
-};
-
-/// Requests on their way to the resolver threads of one table.
+/// Requests on their way to the resolver threads of one table. A row that is being read already is
+/// not asked for again: whoever wants it waits for the same request.
 class ResolverQueue {
  public:
-  struct Answer {
-    ResolverRequest::Outcome outcome;
-    std::vector<std::byte> data;  ///< where answered
-    std::string message;          ///< where failed
-    bool is_damage = false;       ///< where failed
-  };
+  using Place = ResolverRequest::Place;
+  /// Called with the asked rows, by their places in the argument of `ask`, that this call was the
+  /// first to want, and with their bytes in that order.
+  using Promote = std::function<void(std::span<const size_t> which, const std::byte* rows)>;
 
-  /// For lookups: ask, do other things, wait until the request's deadline at the longest.
-  std::shared_ptr<ResolverRequest> ask(std::vector<int64_t> rows,
-                                       ResolverRequest::Clock::time_point deadline);
-  Answer wait(ResolverRequest& request);
+  /// For lookups: where each of some rows will be found. They must differ from one another.
+  ///
+  /// The caller then waits for the requests of all places; those that are its own, the first to
+  /// have asked, are the same object.
+  struct Asked {
+    std::vector<Place> places;
+    std::shared_ptr<ResolverRequest> own;  ///< null where others have asked for all of them
+  };
+  Asked ask(std::span<const int64_t> rows, size_t row_bytes, ResolverRequest::Time deadline,
+            Promote promote = nullptr);
 
   /// For resolver threads: the next request, null once the queue is closed.
   std::shared_ptr<ResolverRequest> take();
@@ -70,6 +41,12 @@ class ResolverQueue {
   void close();
 
  private:
+  Asked join(std::span<const int64_t> rows, size_t row_bytes, ResolverRequest::Time deadline,
+             Promote promote);
+  void enqueue(std::shared_ptr<ResolverRequest> request);
+
+  const std::shared_ptr<ResolverRequest::InFlight> in_flight_ =
+      std::make_shared<ResolverRequest::InFlight>();
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<std::shared_ptr<ResolverRequest>> waiting_;

@@ -84,9 +84,9 @@ void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* row
   int64_t outcomes[5] = {}, ghost_hits = 0, absents = 0;
   for_each_key(view_, keys, [&](size_t i) {
     const auto guard = [&] { return !clock_.has_moved(keys[i], since); };
-    const auto [what, was_ghost] = cache::insert(cache::OneLane(), view_,
-                                                 static_cast<uint64_t>(keys[i]), rows[i],
-                                                 counts ? counts[i] : 1, guard);
+    const auto [what, was_ghost] =
+        cache::insert(cache::OneLane(), view_, static_cast<uint64_t>(keys[i]), rows[i],
+                      counts ? counts[i] : 1, guard);
     ++outcomes[static_cast<int>(what)];
     ghost_hits += was_ghost;
     absents += rows[i] == nullptr && (what == Insertion::kFilled || what == Insertion::kReplaced);
@@ -136,8 +136,8 @@ RowCache::Contents RowCache::contents() const {
     for (uint32_t left = bucket.occupied; left != 0; left &= left - 1) {
       const int way = cache::first_bit(left);
       contents.keys.push_back(static_cast<int64_t>(view_.key_in(at, way)));
-      contents.uses.push_back(static_cast<uint8_t>(
-          hotness(view_.policy.policy, cache::nibble(bucket.uses(), way))));
+      contents.uses.push_back(
+          static_cast<uint8_t>(hotness(view_.policy.policy, cache::nibble(bucket.uses(), way))));
       contents.absent.push_back((bucket.absent >> way & 1) != 0);
     }
     hold.release(bucket);

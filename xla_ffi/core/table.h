@@ -11,6 +11,7 @@
 
 #include "core/base.h"
 #include "core/counters.h"
+#include "core/row_cache.h"
 
 namespace jax_hps {
 
@@ -45,11 +46,16 @@ class Table {
     double deadline_s = 1.0;        ///< How long rows from a resolver are waited for.
   };
 
-  Table(std::string name, std::shared_ptr<const Base> base, Options options)
-      : name(std::move(name)), base(std::move(base)), options(options) {}
+  Table(std::string name, std::shared_ptr<const Base> base, Options options,
+        std::shared_ptr<RowCache> row_cache = nullptr)
+      : name(std::move(name)),
+        base(std::move(base)),
+        row_cache(std::move(row_cache)),
+        options(options) {}
 
   const std::string name;  ///< "server/model/table"
   const std::shared_ptr<const Base> base;
+  const std::shared_ptr<RowCache> row_cache;  ///< In front of the base; null: none.
   const Options options;
   Counters counters;
   FailureLog failures;

@@ -65,8 +65,7 @@ JAX_HPS_HD Decision decide(const View& view, uint64_t key, const Address& addres
     return decision;
   }
   const bool was_full = bucket.occupied == 0xffff;
-  decision.placement =
-      place(view.policy, bucket, view.history[address.bucket], address.tag, count);
+  decision.placement = place(view.policy, bucket, view.history[address.bucket], address.tag, count);
   if (decision.placement.way < 0) return decision;
   decision.what = was_full ? Insertion::kReplaced : Insertion::kFilled;
   decision.writes_row = has_row;

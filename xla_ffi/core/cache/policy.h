@@ -145,8 +145,7 @@ JAX_HPS_HD Placement place_by_frequency(const PolicyOptions& options, Bucket& bu
   const bool is_let_in = options.admit_always || placement.use > victim_use;
   // Who stays outside is remembered: the newcomer, or the victim in its place.
   history.ghost_tag[ghost] = is_let_in ? bucket.tag_low[victim] : static_cast<uint16_t>(tag);
-  history.ghost_use =
-      with_nibble(history.ghost_use, ghost, is_let_in ? victim_use : placement.use);
+  history.ghost_use = with_nibble(history.ghost_use, ghost, is_let_in ? victim_use : placement.use);
   if (is_let_in) {
     history.victim_hand = static_cast<uint8_t>((victim + 1) & (kWays - 1));
     placement.way = victim;

@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/miss_batch.h"
+#include "core/resolver_queue.h"
+#include "core/table.h"
+
+namespace jax_hps {
+
+/// Keys of a call whose rows come from a resolver: asked for on construction, waited for and
+/// written to their places by `finish`. What comes is offered to the table's row cache by the
+/// resolver's thread, whether or not anybody still waits for it.
+class ResolvedMisses {
+ public:
+  struct Result {
+    int64_t known = 0;       ///< positions whose rows were written
+    int64_t unknown = 0;     ///< positions whose keys have no row
+    int64_t unanswered = 0;  ///< positions that the resolver did not answer, and why:
+    ResolverRequest::Outcome outcome = ResolverRequest::Outcome::kAnswered;
+    std::string message;
+    bool is_damage = false;
+  };
+
+  /// `since`: of the row cache, from before anything was looked up. The table and what the job
+  /// points to must outlive this.
+  ResolvedMisses(const Table& table, const GatherJob& job, std::vector<int64_t> positions,
+                 UpdateClock::Time since);
+
+  /// Waits until the table's deadline at the longest. Positions without a row get the default one.
+  Result finish();
+
+ private:
+  void find_rows();
+  void ask(const std::vector<size_t>& wanted);
+  std::vector<size_t> collect(const std::vector<size_t>& wanted, Result& result);
+  Result written(Result result) const;
+
+  const Table& table_;
+  const GatherJob& job_;
+  const UpdateClock::Time since_;
+  const ResolverRequest::Time deadline_;
+  const MissBatch misses_;
+  // Of each key of the batch:
+  std::vector<int64_t> numbers_;              // row number, -1: it has none
+  std::vector<ResolverQueue::Place> places_;  // where its row will be
+  std::vector<const std::byte*> rows_;        // its row, once it is there
+  std::vector<size_t> wanted_;                // those that have a row
+  std::shared_ptr<ResolverRequest> own_;      // what this call was the first to ask for
+};
+
+}  // namespace jax_hps
