@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from .contestants import take_program
 from .full_cache import NUM_KEYS, FullCache
 from .lookup import WORKLOADS
-from .native_helpers import NoCompilerError
 from .random_keys import Bytes, Keys, aligned, rows_of
 from .row_map import PlainGather, RowMap
 from .rows import per_key
@@ -38,17 +37,25 @@ class Baseline(NamedTuple):
     place: Callable[[Numbers], Any]
 
 
-def measure_hits(run: Run, full: FullCache, rows: Bytes, *, with_jax: bool) -> None:
+def measure_hits(
+    run: Run, full: FullCache, rows: Bytes, row_map: RowMap | None, *, with_jax: bool
+) -> None:
     """Beside whatever there is.
 
     Args:
         run: gets the rows.
         full: the cache.
         rows: those of `full.keys`, side by side.
+        row_map: from `full.keys` to rows.
         with_jax: beside `jnp.take` as well.
     """
     out = aligned(NUM_KEYS, full.row_bytes)
-    for baseline in _baselines(run, full, rows, with_jax):
+    baselines = [_plain_gather(rows, out)]
+    if row_map:
+        baselines.append(_row_map(full, row_map, out))
+    if with_jax:
+        baselines.append(_jax_take(rows))
+    for baseline in baselines:
         for name, workload in WORKLOADS.items():
             stream = workload(len(full.keys), run.seed)
             drawn = [stream.draw(NUM_KEYS) for _ in range(WARM_UP + _num_calls(run))]
@@ -66,35 +73,27 @@ def _num_calls(run: Run) -> int:
     return 24 if run.quick else 104
 
 
-def _baselines(
-    run: Run, full: FullCache, rows: Bytes, with_jax: bool
-) -> Iterator[Baseline]:
-    """One after another, since some take memory."""
-    out = aligned(NUM_KEYS, full.row_bytes)
+def _plain_gather(rows: Bytes, out: Bytes) -> Baseline:
     name = "prefetched gather by row number"
-    try:
-        yield Baseline(name, PlainGather(rows, out), _as_int32)
-    except NoCompilerError as error:
-        run.skip(name, str(error))
-    name = "absl::flat_hash_map and memcpy"
-    try:
-        row_map = RowMap(full.keys, rows)
-    except NoCompilerError as error:
-        run.skip(name, str(error))
-    else:
-        yield Baseline(
-            name, lambda keys: row_map.lookup(keys, out), lambda at: full.keys[at]
-        )
-        del row_map
-    if with_jax:
-        # JAX uses the memory as it is, huge pages and all.
-        resident = jax.device_put(rows.view(np.float32)).block_until_ready()
-        take = take_program(resident)
-        yield Baseline(
-            "jnp.take in jit, by row number, a fresh result",
-            take,
-            lambda numbers: jax.device_put(_as_int32(numbers)).block_until_ready(),
-        )
+    return Baseline(name, PlainGather(rows, out), _as_int32)
+
+
+def _row_map(full: FullCache, row_map: RowMap, out: Bytes) -> Baseline:
+    return Baseline(
+        "absl::flat_hash_map and memcpy",
+        lambda keys: row_map.lookup(keys, out),
+        lambda numbers: full.keys[numbers],
+    )
+
+
+def _jax_take(rows: Bytes) -> Baseline:
+    # JAX uses the memory as it is, huge pages and all.
+    resident = jax.device_put(rows.view(np.float32)).block_until_ready()
+    return Baseline(
+        "jnp.take in jit by row number, a fresh result",
+        take_program(resident),
+        lambda numbers: jax.device_put(_as_int32(numbers)).block_until_ready(),
+    )
 
 
 def _as_int32(numbers: Numbers) -> NDArray[np.int32]:

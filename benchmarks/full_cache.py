@@ -46,7 +46,9 @@ class FullCache:
         """The cache, to read, and whatever else the shape of a row should say."""
         mode = "exact" if self.cache.is_exact else "verified"
         gib = self.cache.num_rows * self.row_bytes / GIB
-        return f"dim {self.dim}, {note}, {self.key_bits}-bit keys, {mode}, {gib:.3g} GiB"
+        return (
+            f"dim {self.dim}, {note}, {self.key_bits}-bit keys, {mode}, {gib:.3g} GiB"
+        )
 
 
 def full_cache(

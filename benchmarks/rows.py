@@ -76,6 +76,15 @@ def duration(
     return msgspec.structs.replace(row, ratio=1 / row.ratio)
 
 
+def per_key(case: str, shape: str, ours: Timing, baseline: Timing, keys: int) -> Row:
+    """A row of nanoseconds for each of the `keys` of a call."""
+    scale = 1e9 / keys
+    row = _timed(
+        case, shape, ours, ours.median * scale, baseline.median * scale, "ns/key"
+    )
+    return msgspec.structs.replace(row, ratio=1 / row.ratio)
+
+
 def size(case: str, shape: str, ours: float, baseline: float, unit: str) -> Row:
     """A row of sizes, where less is better; nothing is timed."""
     return Row(case, shape, ours, baseline, baseline / ours, unit, 0.0, 0.0, 1)

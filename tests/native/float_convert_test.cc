@@ -6,6 +6,8 @@
 
 #include "core/float_convert.h"
 
+#include <numeric>
+
 #include "fixtures.h"
 #include "float_reference.h"
 #include "kernels.h"
@@ -33,7 +35,9 @@ std::vector<To> convert_by_kernel(DType from, DType to, std::vector<From> values
   job.stored = from;
   job.output = to;
   job.out = reinterpret_cast<std::byte*>(converted.data());
-  copy_rows(job, rows.data());
+  std::vector<int64_t> positions(rows.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  scatter_rows(job, positions, rows.data());
   converted.resize(size);
   return converted;
 }

@@ -6,6 +6,7 @@
 // beyond; guard bytes do the same without it.
 
 #include <cmath>
+#include <numeric>
 
 #include "gather_fixture.h"
 #include "kernels.h"
@@ -168,8 +169,44 @@ void empty_call_without_buffers() {
     job.key_type = universe.type;
     if (universe.index) job.index = universe.index->view();
     CHECK_EQUAL(gather(job, 0, 0), 0);
-    copy_rows(job, nullptr);
+    scatter_rows(job, {}, nullptr);
   });
+}
+
+// Rows from here and there to positions in any order; what is not named stays as it was.
+void scattered_rows() {
+  constexpr int64_t kCount = 100;
+  for (const DType stored : kDTypes) {
+    for (const DType output : kDTypes) {
+      for (const int64_t dim : {1, 3, 16, 33}) {
+        for (const size_t shift : {0, 1}) {
+          const Scope scope("from ", name_of(stored), " to ", name_of(output), ", dim ", dim,
+                            ", shift ", shift);
+          const RowsInMemory rows(stored, output, dim, true);
+          GatherJob job = rows.job();
+          job.count = kCount;
+          const size_t from_bytes = job.row_bytes(), to_bytes = job.out_row_bytes();
+          Bytes out(shift + kCount * to_bytes, kGuard), expected = out;
+          job.out = out.data() + shift;
+          Random random(static_cast<uint64_t>(dim));
+          std::vector<int64_t> positions(kCount);
+          std::iota(positions.begin(), positions.end(), 0);
+          for (size_t i = kCount; i > 1; --i) std::swap(positions[i - 1], positions[random.below(i)]);
+          positions.resize(kCount * 2 / 3);
+          std::vector<const std::byte*> sources;
+          for (const int64_t position : positions) {
+            const auto row = static_cast<int64_t>(random.below(RowsInMemory::kRows + 1));
+            const bool is_default = row == RowsInMemory::kRows;
+            sources.push_back(is_default ? job.default_row : job.flat + row * int64_t(from_bytes));
+            std::memcpy(expected.data() + shift + position * int64_t(to_bytes), rows.expected(row),
+                        to_bytes);
+          }
+          scatter_rows(job, positions, sources.data());
+          CHECK(out == expected);
+        }
+      }
+    }
+  }
 }
 
 // Sparse tables whose keys found no room at home: the probe looks into two lines, then walks on.
@@ -221,6 +258,7 @@ int main() {
       {"keys and outputs of any alignment", unaligned_keys_and_outputs},
       {"a part of a call writes its part only", parts_of_a_call},
       {"an empty call needs no buffers", empty_call_without_buffers},
+      {"rows are scattered to their positions, nothing else is written", scattered_rows},
       {"keys that spilled over many lines", keys_far_from_home},
       {"rows beyond the table are unknown", rows_beyond_the_table_are_unknown},
   });

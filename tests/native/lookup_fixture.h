@@ -81,8 +81,10 @@ inline std::shared_ptr<const Base> make_base(const TableShape& shape,
 /// A table in the registry for as long as this lives.
 class OpenTable {
  public:
-  OpenTable(std::string name, std::shared_ptr<const Base> base, Table::Options options = {})
-      : table_(std::make_shared<Table>(std::move(name), std::move(base), options)) {
+  OpenTable(std::string name, std::shared_ptr<const Base> base, Table::Options options = {},
+            std::shared_ptr<RowCache> row_cache = nullptr)
+      : table_(std::make_shared<Table>(std::move(name), std::move(base), options,
+                                       std::move(row_cache))) {
     CHECK(Registry::instance().add(table_));
   }
   OpenTable(const OpenTable&) = delete;
@@ -90,11 +92,11 @@ class OpenTable {
 
   Table* operator->() const { return table_.get(); }
   const Counters& counters() const { return table_->counters; }
-  /// Every key that was asked for was answered in one of four ways.
+  /// Every key that was asked for was answered in one of five ways.
   void check_counters() const {
     const Counters& counts = table_->counters;
-    CHECK_EQUAL(counts.keys,
-                counts.base_hits + counts.defaults + counts.unavailable + counts.degraded);
+    CHECK_EQUAL(counts.keys, counts.row_cache_hits + counts.base_hits + counts.defaults +
+                                 counts.unavailable + counts.degraded);
   }
 
  private:

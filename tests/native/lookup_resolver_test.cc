@@ -4,10 +4,11 @@
 // Lookups of tables whose rows a resolver thread brings.
 
 #include <atomic>
-#include <functional>
 #include <limits>
+#include <semaphore>
 
 #include "lookup_fixture.h"
+#include "resolver_fixture.h"
 
 namespace jax_hps::test {
 namespace {
@@ -16,30 +17,6 @@ using namespace std::chrono_literals;
 using Code = Failure::Code;
 
 const TableShape kShape = {5, 200, 3, 1 << 18};
-
-// A thread that does the same with every request.
-class ResolverThread {
- public:
-  using Resolve = std::function<void(ResolverRequest&)>;
-
-  explicit ResolverThread(Resolve resolve)
-      : queue(std::make_shared<ResolverQueue>()), thread_([this, resolve] {
-          while (const auto request = queue->take()) {
-            ++requests;
-            resolve(*request);
-          }
-        }) {}
-  ~ResolverThread() {
-    queue->close();
-    thread_.join();
-  }
-
-  const std::shared_ptr<ResolverQueue> queue;
-  std::atomic<int> requests = 0;
-
- private:
-  std::thread thread_;
-};
 
 void resolve_rightly(ResolverRequest& request) {
   request.answer(rows_of(kShape.seed, request.rows, kShape.dim));
@@ -69,6 +46,7 @@ void rows_are_answered() {
   all_unknown.check(kShape);
   check_counts(table, 4, 5, 0, 0);
   CHECK_EQUAL(resolver.requests, 1);  // nobody is asked for nothing
+  CHECK(resolver.asked() == (std::map<int64_t, int>{{0, 1}, {7, 1}, {199, 1}}));
 }
 
 void dense_and_without_found() {
@@ -140,24 +118,25 @@ void trouble_answers_the_default_and_is_told() {
        "bad chunk 3; 4 keys answered the default", 4, 0},
       {"fails late",
        [](auto& request) {
-         std::this_thread::sleep_until(request.deadline + 1ms);
+         std::this_thread::sleep_until(request.deadline() + 1ms);
          request.fail("403 Forbidden");
        },
        0.01, Code::kDeadline, "no answer within deadline_s=0.01", 0, 4},
-      {"too few bytes", [](auto& request) { request.answer(Bytes(47)); }, 30, Code::kUnavailable,
-       "has 47 bytes, expected 48", 4, 0},
-      {"too many bytes", [](auto& request) { request.answer(Bytes(480)); }, 30, Code::kUnavailable,
-       "has 480 bytes, expected 48", 4, 0},
+      {"too few bytes", [](auto& request) { request.answer(Bytes(35)); }, 30, Code::kUnavailable,
+       "has 35 bytes, expected 36", 4, 0},
+      {"too many bytes", [](auto& request) { request.answer(Bytes(360)); }, 30, Code::kUnavailable,
+       "has 360 bytes, expected 36", 4, 0},
       {"no bytes", [](auto& request) { request.answer({}); }, 30, Code::kUnavailable,
-       "has 0 bytes, expected 48", 4, 0},
+       "has 0 bytes, expected 36", 4, 0},
       {"hangs", resolve_nothing, 0.02, Code::kDeadline, "no answer within deadline_s=0.02", 0, 4},
       {"has no time", resolve_nothing, 0, Code::kDeadline, "4 keys answered the default", 0, 4},
   };
   for (const Trouble& trouble : troubles) {
     const Scope scope(trouble.name);
-    ResolverThread resolver(trouble.resolve);
     for (const Asking& asking : kAskings) {
       const Scope how(asking.name);
+      // One each: what the last call left unanswered would be waited for, not asked again.
+      ResolverThread resolver(trouble.resolve);
       OpenTable table("s/m/t", make_base(kShape, resolver.queue),
                       {.strict = asking.strict,
                        .may_default = asking.may_default,
@@ -187,9 +166,12 @@ void closed_resolvers_answer_the_default() {
 
 void closing_wakes_lookups_that_are_queued() {
   const auto queue = std::make_shared<ResolverQueue>();
-  const OpenTable table("s/m/t", make_base(kShape, queue), {.deadline_s = 60});
+  const OpenTable table("s/m/t", make_base(kShape, queue), {.deadline_s = 7200});
+  // The call waits for this request, too, and so tells that it has come.
+  const auto deadline = ResolverRequest::Clock::now() + 1h;
+  const auto first = queue->ask(std::vector<int64_t>{7}, 12, deadline).own;
   std::thread closer([&] {
-    std::this_thread::sleep_for(20ms);
+    await_latecomer(*first, deadline);
     queue->close();
   });
   PartBuffers buffers("s/m/t", six_keys(), 3);
@@ -212,17 +194,20 @@ void missing_keys_are_told_apart_from_unavailable_ones() {
 }
 
 void a_late_answer_reaches_no_later_call() {
-  std::atomic<int> calls = 0;
+  std::binary_semaphore gave_up(0);
+  int calls = 0;
   ResolverThread resolver([&](ResolverRequest& request) {
-    if (calls++ == 0) std::this_thread::sleep_for(50ms);
+    if (calls++ == 0) gave_up.acquire();
     resolve_rightly(request);
   });
   const auto base = make_base(kShape, resolver.queue);
   PartBuffers late("s/m/hasty", six_keys(), 3), other("s/m/patient", {kShape.key(50)}, 3);
   const OpenTable hasty("s/m/hasty", base, {.strict = true, .deadline_s = 0.005});
   const OpenTable patient("s/m/patient", base, {.deadline_s = 30});
-  check_failure(lookup_parts({&late}, true), Code::kDeadline, "s/m/hasty", "");
+  const auto failure = lookup_parts({&late}, true);
+  gave_up.release();
   CHECK(!lookup_parts({&other}, true));
+  check_failure(failure, Code::kDeadline, "s/m/hasty", "");
   late.check(kShape, false);
   other.check(kShape);
 }

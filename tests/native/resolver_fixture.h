@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: The jax_hps authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "core/resolver_queue.h"
+
+namespace jax_hps::test {
+
+/// A thread that does the same with every request.
+class ResolverThread {
+ public:
+  using Resolve = std::function<void(ResolverRequest&)>;
+
+  explicit ResolverThread(Resolve resolve)
+      : queue(std::make_shared<ResolverQueue>()), thread_([this, resolve] {
+          while (const auto request = queue->take()) {
+            ++requests;
+            remember(*request);
+            resolve(*request);
+          }
+        }) {}
+  ~ResolverThread() {
+    queue->close();
+    thread_.join();
+  }
+
+  /// How often each row was asked for.
+  std::map<int64_t, int> asked() const {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+
+  const std::shared_ptr<ResolverQueue> queue;
+  std::atomic<int> requests = 0;
+
+ private:
+  void remember(const ResolverRequest& request) {
+    const std::lock_guard lock(mutex_);
+    for (const int64_t row : request.rows) ++asked_[row];
+  }
+
+  mutable std::mutex mutex_;
+  std::map<int64_t, int> asked_;
+  std::thread thread_;  // the last: it uses all the others
+};
+
+/// Waits until somebody else has come to wait for a request, for longer than those before.
+inline void await_latecomer(const ResolverRequest& request, ResolverRequest::Time deadline) {
+  while (request.deadline() <= deadline) std::this_thread::yield();
+}
+
+}  // namespace jax_hps::test
