@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jax_hps.testing import Workload
+
 from .contestants import take_program
 from .full_cache import NUM_KEYS, FullCache
 from .lookup import WORKLOADS
@@ -58,15 +60,26 @@ def measure_hits(
     for baseline in baselines:
         for name, workload in WORKLOADS.items():
             stream = workload(len(full.keys), run.seed)
-            drawn = [stream.draw(NUM_KEYS) for _ in range(WARM_UP + _num_calls(run))]
-            _check(full, full.keys[drawn[0]], out)
-            ours, theirs = interleave(
-                lambda batch: full.cache.lookup(batch[0], out),
-                lambda batch, answer=baseline.answer: answer(batch[1]),
-                [(full.keys[numbers], baseline.place(numbers)) for numbers in drawn],
-            )
-            case = f"cache hits vs {baseline.name}"
-            run.add(per_key(case, full.shape(name), ours, theirs, NUM_KEYS))
+            _compare(run, full, out, baseline, stream, name)
+
+
+def _compare(
+    run: Run,
+    full: FullCache,
+    out: Bytes,
+    baseline: Baseline,
+    stream: Workload,
+    name: str,
+) -> None:
+    drawn = [stream.draw(NUM_KEYS) for _ in range(WARM_UP + _num_calls(run))]
+    _check(full, full.keys[drawn[0]], out)
+    ours, theirs = interleave(
+        lambda batch: full.cache.lookup(batch[0], out),
+        lambda batch: baseline.answer(batch[1]),
+        [(full.keys[numbers], baseline.place(numbers)) for numbers in drawn],
+    )
+    case = f"cache hits vs {baseline.name}"
+    run.add(per_key(case, full.shape(name), ours, theirs, NUM_KEYS))
 
 
 def _num_calls(run: Run) -> int:

@@ -14,14 +14,14 @@ from jax_hps import _native
 from .reference_policies import Distinct
 from .replay import Counts, Stream
 
-DEFAULT = "frequency, halving 8"
+DEFAULT = "frequency, adaptive"
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    DEFAULT: {"policy": "frequency"},
+    "frequency, halving 1": {"policy": "frequency", "halving": 1},
     "frequency, halving 2": {"policy": "frequency", "halving": 2},
     "frequency, halving 4": {"policy": "frequency", "halving": 4},
-    DEFAULT: {"policy": "frequency", "halving": 8},
-    "frequency, halving 16": {"policy": "frequency", "halving": 16},
-    "frequency, adaptive": {"policy": "frequency", "halving": 0},
+    "frequency, halving 8": {"policy": "frequency", "halving": 8},
     "frequency, admit always": {"policy": "frequency", "admit": "always"},
     "lru": {"policy": "lru"},
     "s3fifo": {"policy": "s3fifo"},

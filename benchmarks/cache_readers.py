@@ -47,14 +47,14 @@ def measure_readers(run: Run, dim: int, core: int) -> None:
         run, full, [nullcontext, into_same.running, into_other.running]
     )
     shape = full.shape(f"uniform over {100 * HOT:.0f} % of the rows")
+    reader, to_other = "reader beside an inserter", "into another cache"
     for case, ours, baseline in (
-        ("reader beside an inserter vs alone", beside_same, alone),
-        ("reader beside an inserter into another cache vs alone", beside_other, alone),
-        ("reader beside an inserter vs into another cache", beside_same, beside_other),
+        (f"{reader} vs alone", beside_same, alone),
+        (f"{reader} {to_other} vs alone", beside_other, alone),
+        (f"{reader} vs {to_other}", beside_same, beside_other),
     ):
-        run.add(
-            rate(case, shape, ours, baseline, amount=NUM_KEYS / 1e6, unit="Mkeys/s")
-        )
+        amount = NUM_KEYS / 1e6
+        run.add(rate(case, shape, ours, baseline, amount=amount, unit="Mkeys/s"))
     same, apart = (Timing(np.array(one.seconds)) for one in (into_same, into_other))
     case = "inserter beside a reader of its cache vs of another"
     run.add(rate(case, shape, same, apart, amount=BATCH / 1e6, unit="Mkeys/s"))

@@ -84,9 +84,8 @@ def full_cache(
     # Chance deals more keys to some buckets: half as many again, until all are full.
     _offer(cache, source, num_rows * 3 // 2, dim, use=1)
     keys, uses, _ = cache.contents()
-    return FullCache(
-        cache, dim, key_bits, keys[uses == MAX_USE] if hot < 1 else keys, source
-    )
+    asked_for = keys[uses == MAX_USE] if hot < 1 else keys
+    return FullCache(cache, dim, key_bits, asked_for, source)
 
 
 def _offer(

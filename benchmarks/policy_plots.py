@@ -13,16 +13,15 @@ from .outcomes import BELADY, EXACT_LFU, LRU_64, Outcome
 from .run import Run
 
 GREY, ORANGE, GREEN = "#6b7280", "#ea580c", "#16a34a"
-BLUE, LIGHT_BLUE, PURPLE = "#2563eb", "#93c5fd", "#9333ea"
+BLUE, LIGHT_BLUE = "#2563eb", "#93c5fd"
 
 LINES: dict[str, dict[str, Any]] = {
     BELADY: {"color": GREY, "linestyle": ":"},
     EXACT_LFU: {"color": GREY, "linestyle": "--"},
     LRU_64: {"color": ORANGE, "marker": "o"},
     "s3fifo": {"color": GREEN, "marker": "o"},
-    "frequency, halving 2": {"color": LIGHT_BLUE},
-    "frequency, halving 16": {"color": LIGHT_BLUE, "linestyle": "--"},
-    "frequency, adaptive": {"color": PURPLE, "marker": "o"},
+    "frequency, halving 1": {"color": LIGHT_BLUE},
+    "frequency, halving 8": {"color": LIGHT_BLUE, "linestyle": "--"},
     DEFAULT: {"color": BLUE, "marker": "o"},
 }
 

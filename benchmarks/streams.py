@@ -22,6 +22,8 @@ WORKLOADS: dict[str, Callable[[int, int], Workload]] = {
     "Zipf 1.3": lambda rows, seed: Zipf(rows, 1.3, seed=seed),
     "Zipf 1.05, drift .002": lambda rows, seed: Drift(rows, 1.05, 0.002, seed=seed),
     "Zipf 1.05, drift .01": lambda rows, seed: Drift(rows, 1.05, 0.01, seed=seed),
+    "Zipf 1.2, drift .002": lambda rows, seed: Drift(rows, 1.2, 0.002, seed=seed),
+    "Zipf 1.2, drift .01": lambda rows, seed: Drift(rows, 1.2, 0.01, seed=seed),
     "Zipf 1.05, scans": lambda rows, seed: Scans(rows, 1.05, 0.1, seed=seed),
     "Meta's reuse of 2022": lambda rows, seed: MetaReuse(rows, seed=seed),
 }

@@ -162,6 +162,9 @@ class ResolverRequest:
     def fail(self, message: str, is_damage: bool = False) -> None:
         """Tell why there is no answer; `is_damage`: what was read is damaged."""
 
+class CacheBatch:
+    """A moment that insertions refer to; see `RowCache.insert`."""
+
 class RowCache:
     """A bounded cache of rows by int64 key, in DRAM; safe to use from any thread.
 
@@ -169,7 +172,8 @@ class RowCache:
     `key_bits` bits are never cached. `exact`: do without a key per row (None: where
     bucket and tag alone tell all keys apart); ValueError where that cannot be.
     `policy` is "frequency", "lru" or "s3fifo"; `admit`, of the first, "frequency" or
-    "always"; `halving`: its counters age every 16 * halving insertions of a bucket.
+    "always"; `halving`: its counters age every 16 * halving insertions of a bucket,
+    0: as the traffic asks for.
     """
 
     def __init__(
@@ -182,7 +186,7 @@ class RowCache:
         exact: bool | None = None,
         policy: str = "frequency",
         admit: str = "frequency",
-        halving: int = 8,
+        halving: int = 0,
     ) -> None: ...
     def lookup(
         self, keys: NDArray[np.int64], rows: NDArray[np.uint8]
@@ -196,12 +200,12 @@ class RowCache:
         keys: NDArray[np.int64],
         rows: NDArray[np.uint8] | None,
         counts: NDArray[np.uint32] | None = None,
-        since: int | None = None,
+        batch: CacheBatch | None = None,
     ) -> None:
         """Offer keys with their rows, or (None) as known to be absent.
 
-        `counts`: how often each was asked for. `since`: `now()` from before the rows
-        were resolved; a key that was overwritten or erased later is left out.
+        `counts`: how often each was asked for. `batch`: begun before the rows were
+        resolved; a key that was overwritten or erased since is left out.
         """
     def overwrite(self, keys: NDArray[np.int64], rows: NDArray[np.uint8]) -> int:
         """Give keys that the cache holds other rows; how many it held."""
@@ -213,7 +217,10 @@ class RowCache:
         """Keys, how hot each is (0 to 15), and whether it is known to be absent."""
     def stats(self) -> dict[str, int]:
         """The fields of `CacheStats`."""
-    def now(self) -> int: ...
+    def begin_batch(self) -> CacheBatch: ...
+    @property
+    def ageing_period(self) -> int:
+        """Insertions into a bucket between two halvings of its counters, now."""
     @property
     def num_rows(self) -> int:
         """Capacity, a multiple of 16."""
@@ -241,6 +248,7 @@ class Table:
         strict: bool = False,
         may_default: bool = False,
         deadline_s: float = 1.0,
+        hit_rate_threshold: float = 1.0,
     ) -> None: ...
     def open(self) -> None:
         """Enter the registry. ValueError if the name is taken."""

@@ -100,7 +100,7 @@ def make_row_cache(spec: CacheSpec, version: TableVersion) -> _native.RowCache:
         key_bits=bits,
         policy=spec.policy,
         admit=spec.admit,
-        halving=spec.halving,
+        halving=spec.halving or 0,
         num_rows=rows_of(spec, version.num_rows),
         max_bytes=spec.bytes or 0,
     )
@@ -185,8 +185,8 @@ class RowCacheWork:
             yield np.arange(start, stop)
 
     def _read(self, keys: NDArray[np.int64], uses: NDArray[Any]) -> None:
-        since = self._cache.now()
+        batch = self._cache.begin_batch()
         rows, found = self._version.read(keys)
         counts = np.maximum(uses[found], 1).astype(np.uint32)
         known = np.ascontiguousarray(rows[found]).view(np.uint8)
-        self._cache.insert(np.ascontiguousarray(keys[found]), known, counts, since)
+        self._cache.insert(np.ascontiguousarray(keys[found]), known, counts, batch)

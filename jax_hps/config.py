@@ -58,8 +58,9 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             asked for more often than the row that would have to go has been used.
             "always": every key. The other policies let every key in.
         halving: how fast counters age, under "frequency": they are halved every 16 *
-            halving insertions into their bucket, 1 to 32. Low numbers forget faster,
-            for traffic whose favourites change within minutes.
+            halving insertions into their bucket, 1 to 15. Low numbers forget faster,
+            for traffic whose favourites change within minutes. None: between 1 and 8,
+            by how many of the favourites are seen to fall out of use.
 
     Raises:
         ConfigError: none or several of the three sizes given, a size that is not
@@ -76,7 +77,7 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bytes: int | None = None
     policy: Literal["frequency", "lru", "s3fifo"] = "frequency"
     admit: Literal["frequency", "always"] = "frequency"
-    halving: int = 8
+    halving: int | None = None
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -91,9 +92,9 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(
                 f"{self}: expected rows or bytes above 0, or a fraction in (0, 1]."
             )
-        if not 1 <= self.halving <= 32:
+        if self.halving is not None and not 1 <= self.halving <= 15:
             raise ConfigError(
-                f"CacheSpec.halving={self.halving}: expected a number from 1 to 32."
+                f"CacheSpec.halving={self.halving}: expected a number from 1 to 15."
             )
 
 
@@ -115,6 +116,12 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         hot_keys: where the hottest keys of the caches are kept between runs, so that
             the next server starts warm. True: in the folder of a local table that
             `create_table` wrote; a path: in this file; False: nowhere.
+        hit_rate_threshold: share of a call's distinct keys, 0 to 1, from which on the
+            others are not waited for: where the row cache had so many of them, the
+            rest answer the default vector, and their rows come into the cache behind
+            the call. 1.0: every answer is exact; 0: nothing is ever waited for.
+            Ignored without a row cache, and for tables that are mapped from a local
+            disk. (`hit_rate_threshold` of HPS.)
         on_missing: "default": unknown keys answer the default vector; "error": they
             raise `MissingKeyError` (see `ParameterServer.check`).
         deadline_s: in (0, 60]; seconds after which a base on a remote URL counts as
@@ -141,6 +148,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device_cache: CacheSpec | None = None
     row_cache: CacheSpec | None = None
     hot_keys: bool | str = True
+    hit_rate_threshold: float = 1.0
     on_missing: Literal["default", "error"] = "default"
     deadline_s: float = 1.0
     strict: bool = False
@@ -158,6 +166,11 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(
                 f"TableSpec {self.name!r}: hot_keys is empty; expected True, False or "
                 "the path of a file."
+            )
+        if not 0 <= self.hit_rate_threshold <= 1:
+            raise ConfigError(
+                f"TableSpec {self.name!r}: hit_rate_threshold="
+                f"{self.hit_rate_threshold}: expected a share from 0 to 1."
             )
         if not 0 < self.deadline_s <= 60:
             raise ConfigError(

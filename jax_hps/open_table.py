@@ -36,6 +36,8 @@ class TableStats(msgspec.Struct, frozen=True, kw_only=True):
         row_cache_hits: keys whose row came from the row cache.
         base_hits: keys whose row came from the table on disk.
         defaults: keys that answered the default vector because they are unknown.
+        deferred: keys that did because their rows were left to come later (see
+            `TableSpec.hit_rate_threshold`).
         unavailable: keys that did because a tier failed, or the server was closed.
         degraded: keys that did because the deadline had passed.
         failures: failures that `ParameterServer.check` raises or has raised.
@@ -48,6 +50,7 @@ class TableStats(msgspec.Struct, frozen=True, kw_only=True):
     row_cache_hits: int
     base_hits: int
     defaults: int
+    deferred: int
     unavailable: int
     degraded: int
     failures: int
@@ -154,6 +157,7 @@ class OpenTable:
             strict=spec.strict,
             may_default=is_remote,
             deadline_s=spec.deadline_s if is_remote else LOCAL_DEADLINE_S,
+            hit_rate_threshold=spec.hit_rate_threshold,
         )
 
     def _warming_work(self) -> WarmingWork:

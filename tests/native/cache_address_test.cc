@@ -78,13 +78,8 @@ void check_all_keys(int bits, uint32_t num_buckets) {
 }
 
 void keys_of_small_domains_have_their_own_addresses() {
-  for (int bits = 1; bits <= 15; ++bits) {
+  for (int bits = 1; bits <= 20; ++bits) {
     for (const uint32_t num_buckets : bucket_counts(bits)) check_all_keys(bits, num_buckets);
-  }
-  for (int bits = 16; bits <= 20; ++bits) {
-    for (const uint32_t num_buckets : {1u, 3u, 1u << 12, (1u << bits) + 1}) {
-      check_all_keys(bits, num_buckets);
-    }
   }
 }
 

@@ -182,7 +182,7 @@ void ranks_stay_ranks_when_hits_race() {
   for (uint64_t seed = 0; seed < 3; ++seed) {
     threads.emplace_back([&, seed] {
       Random random(seed);
-      for (int i = 0; i < 300000 && is_sound; ++i) {
+      for (int i = 0; i < 2000000 && is_sound; ++i) {
         cache::touch<cache::Policy::kLru>(bucket, static_cast<int>(random.below(kWays)));
         if (!is_permutation_of_ranks(bucket.uses())) is_sound = false;
       }
@@ -195,7 +195,7 @@ void ranks_stay_ranks_when_hits_race() {
 
 // The counters of two ways share a byte: a hit that gets lost must not become another's, nor carry.
 void counters_stay_in_bounds_when_hits_race() {
-  constexpr uint32_t kHits = 100000;
+  constexpr uint32_t kHits = 1000000;
   Bucket bucket{};
   std::vector<std::thread> threads;
   for (int way : {6, 7}) {

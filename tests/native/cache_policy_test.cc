@@ -17,11 +17,19 @@ using cache::kWays;
 using cache::Policy;
 using cache::PolicyOptions;
 
+// Keys, and how hot each is.
+struct Uses : std::map<int64_t, uint32_t> {};
+
+std::ostream& operator<<(std::ostream& out, const Uses& uses) {
+  for (const auto& [key, use] : uses) out << key << ':' << use << ' ';
+  return out;
+}
+
 // A cache of one bucket. Keys are of 16 bits, so that what is remembered of them tells them apart.
 class OneBucket {
  public:
   explicit OneBucket(const PolicyOptions& policy)
-      : cache_({.num_rows = kWays, .row_bytes = 2, .key_bits = 16, .policy = policy}) {
+      : cache_({.num_rows = kWays, .row_bytes = 2, .key_bits = 16, .exact = {}, .policy = policy}) {
     CHECK_EQUAL(cache_.num_rows(), int64_t{kWays});
   }
 
@@ -40,10 +48,9 @@ class OneBucket {
     for (int64_t key = first; key < first + kWays; ++key) CHECK(insert(key, count));
   }
 
-  /// What is there, and how hot it is.
-  std::map<int64_t, uint32_t> uses() const {
+  Uses uses() const {
     const RowCache::Contents contents = cache_.contents();
-    std::map<int64_t, uint32_t> result;
+    Uses result;
     for (size_t i = 0; i < contents.keys.size(); ++i) {
       CHECK(result.emplace(contents.keys[i], contents.uses[i]).second);
     }
@@ -55,11 +62,6 @@ class OneBucket {
  private:
   RowCache cache_;
 };
-
-std::ostream& operator<<(std::ostream& out, const std::map<int64_t, uint32_t>& uses) {
-  for (const auto& [key, use] : uses) out << key << ':' << use << ' ';
-  return out;
-}
 
 // ---- lru ----------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ void lru_evicts_what_was_not_used_for_longest() {
         CHECK_EQUAL(bucket.insert(key), model.insert(key));
     }
     // In the order of the model, each colder than the one before.
-    const std::map<int64_t, uint32_t> uses = bucket.uses();
+    const Uses uses = bucket.uses();
     CHECK_EQUAL(uses.size(), model.keys().size());
     int64_t hotter = kWays;
     for (const int64_t other : model.keys()) {
@@ -159,8 +161,8 @@ class S3FifoModel {
     return std::erase_if(small_, is_it) + std::erase_if(main_, is_it) == 1;
   }
   bool contains(int64_t key) const { return uses().contains(key); }
-  std::map<int64_t, uint32_t> uses() const {
-    std::map<int64_t, uint32_t> result;
+  Uses uses() const {
+    Uses result;
     for (const Entry& entry : small_) result[entry.key] = entry.uses;
     for (const Entry& entry : main_) result[entry.key] = 4 + entry.uses;
     return result;

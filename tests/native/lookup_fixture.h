@@ -78,6 +78,14 @@ inline std::shared_ptr<const Base> make_base(const TableShape& shape,
   return std::make_shared<const Base>(std::move(parts));
 }
 
+/// A cache of so many rows; `change` is what else is asked of it.
+inline std::shared_ptr<RowCache> make_row_cache(size_t row_bytes, int64_t num_rows,
+                                                RowCacheOptions change = {}) {
+  change.row_bytes = static_cast<int64_t>(row_bytes);
+  change.num_rows = num_rows;
+  return std::make_shared<RowCache>(change);
+}
+
 /// A table in the registry for as long as this lives.
 class OpenTable {
  public:

@@ -3,15 +3,34 @@
 #pragma once
 
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include "core/resolver_queue.h"
 
 namespace jax_hps::test {
+
+/// Rows that are their own numbers: who waits must get those that it asked for.
+inline constexpr size_t kNumberBytes = 8;
+
+inline std::vector<std::byte> numbers(std::span<const int64_t> rows) {
+  std::vector<std::byte> data(rows.size() * kNumberBytes);
+  std::memcpy(data.data(), rows.data(), data.size());
+  return data;
+}
+
+/// The number that was answered at a place.
+inline int64_t number_at(const ResolverRequest::Place& place) {
+  int64_t number;
+  std::memcpy(&number, place.request->row(place.index), kNumberBytes);
+  return number;
+}
 
 /// A thread that does the same with every request.
 class ResolverThread {

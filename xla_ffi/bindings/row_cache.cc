@@ -42,8 +42,8 @@ std::shared_ptr<RowCache> make_cache(int64_t row_bytes, int64_t num_rows, size_t
     throw py::value_error("admit '" + admit + "': expected frequency or always.");
   }
   options.policy.admit_always = admit == "always";
-  if (halving < 0 || halving > 32) {
-    throw py::value_error("halving " + std::to_string(halving) + ": expected 0 to 32.");
+  if (halving < 0 || halving > 15) {
+    throw py::value_error("halving " + std::to_string(halving) + ": expected 0 to 15.");
   }
   options.policy.halving = static_cast<uint8_t>(halving);
   return std::make_shared<RowCache>(options);
@@ -90,7 +90,7 @@ Array<uint8_t> lookup(const RowCache& cache, const Array<int64_t>& keys, Array<u
 }
 
 void insert(RowCache& cache, const Array<int64_t>& keys, const std::optional<Array<uint8_t>>& rows,
-            const std::optional<Array<uint32_t>>& counts, std::optional<UpdateClock::Time> since) {
+            const std::optional<Array<uint32_t>>& counts, std::optional<RowCache::Batch> batch) {
   if (rows) expect_rows(cache, keys, *rows);
   if (counts) expect(counts->size() == keys.size(), "as many counts as keys");
   std::vector<const std::byte*> places(static_cast<size_t>(keys.size()));
@@ -99,7 +99,7 @@ void insert(RowCache& cache, const Array<int64_t>& keys, const std::optional<Arr
   }
   const uint32_t* how_often = counts ? counts->data() : nullptr;
   const GilReleased released;
-  cache.insert(span_of(keys), places.data(), how_often, since.value_or(cache.now()));
+  cache.insert(span_of(keys), places.data(), how_often, batch.value_or(cache.begin_batch()));
 }
 
 int64_t overwrite(RowCache& cache, const Array<int64_t>& keys, const Array<uint8_t>& rows) {
@@ -149,20 +149,22 @@ py::dict stats(const RowCache& cache) {
 }  // namespace
 
 void bind_row_cache(py::module_& module) {
+  py::class_<RowCache::Batch>(module, "CacheBatch");
   py::class_<RowCache, std::shared_ptr<RowCache>>(module, "RowCache")
       .def(py::init(&make_cache), py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0,
            py::arg("max_bytes") = 0, py::arg("key_bits") = 64,
            py::arg("exact").none(true) = py::none(), py::arg("policy") = "frequency",
-           py::arg("admit") = "frequency", py::arg("halving") = 8)
+           py::arg("admit") = "frequency", py::arg("halving") = 0)
       .def("lookup", &lookup, py::arg("keys").noconvert(), py::arg("rows").noconvert())
       .def("insert", &insert, py::arg("keys").noconvert(), py::arg("rows").noconvert().none(true),
            py::arg("counts").noconvert().none(true) = py::none(),
-           py::arg("since").none(true) = py::none())
+           py::arg("batch").none(true) = py::none())
       .def("overwrite", &overwrite, py::arg("keys").noconvert(), py::arg("rows").noconvert())
       .def("erase", &erase, py::arg("keys").noconvert())
       .def("contents", &contents)
       .def("stats", &stats)
-      .def("now", &RowCache::now)
+      .def("begin_batch", &RowCache::begin_batch)
+      .def_property_readonly("ageing_period", &RowCache::ageing_period)
       .def_property_readonly("num_rows", &RowCache::num_rows)
       .def_property_readonly("is_exact", &RowCache::is_exact)
       .def_property_readonly("nbytes", &RowCache::nbytes);

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -96,6 +97,7 @@ py::dict stats(const Table& table) {
   result["row_cache_hits"] = counters.row_cache_hits.load();
   result["base_hits"] = counters.base_hits.load();
   result["defaults"] = counters.defaults.load();
+  result["deferred"] = counters.deferred.load();
   result["unavailable"] = counters.unavailable.load();
   result["degraded"] = counters.degraded.load();
   result["failures"] = counters.failures.load();
@@ -105,12 +107,14 @@ py::dict stats(const Table& table) {
 
 std::shared_ptr<Table> make_table(std::string name, std::shared_ptr<Base> base,
                                   std::shared_ptr<RowCache> row_cache, bool missing_is_error,
-                                  bool strict, bool may_default, double deadline_s) {
+                                  bool strict, bool may_default, double deadline_s,
+                                  double hit_rate_threshold) {
   Table::Options options;
   options.missing_is_error = missing_is_error;
   options.strict = strict;
   options.may_default = may_default;
   options.deadline_s = deadline_s;
+  options.hit_rate_threshold_ppm = std::llround(hit_rate_threshold * kAlwaysWait);
   return std::make_shared<Table>(std::move(name), std::move(base), options, std::move(row_cache));
 }
 
@@ -166,7 +170,8 @@ void bind_tables(py::module_& module) {
   py::class_<Table, std::shared_ptr<Table>>(module, "Table")
       .def(py::init(&make_table), py::arg("name"), py::arg("base"), py::kw_only(),
            py::arg("row_cache").none(true) = py::none(), py::arg("missing_is_error") = false,
-           py::arg("strict") = false, py::arg("may_default") = false, py::arg("deadline_s") = 1.0)
+           py::arg("strict") = false, py::arg("may_default") = false, py::arg("deadline_s") = 1.0,
+           py::arg("hit_rate_threshold") = 1.0)
       .def("open", &open_table)
       .def("close", [](const Table& table) { Registry::instance().remove(table); })
       .def("stats", &stats)

@@ -16,6 +16,7 @@ struct Counters {
   Count row_cache_hits{0};  ///< keys whose row came from the row cache
   Count base_hits{0};       ///< keys whose row came from the base
   Count defaults{0};        ///< keys that answered the default vector because they are unknown
+  Count deferred{0};        ///< keys that did because nobody waited for their rows
   Count unavailable{0};     ///< keys that did because their tier failed or was closed
   Count degraded{0};        ///< keys that did because the deadline had passed
   Count failures{0};        ///< failures kept for `take_failures`

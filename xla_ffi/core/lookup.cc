@@ -144,6 +144,7 @@ class Call {
     Counters::add(counters.row_cache_hits, part.tally().cached);
     Counters::add(counters.base_hits, part.tally().base);
     Counters::add(counters.defaults, unknown);
+    Counters::add(counters.deferred, part.tally().deferred);
     Counters::add(counters.bytes, job.count * static_cast<int64_t>(job.out_row_bytes()));
     if (unknown > 0 && table.options.missing_is_error) {
       fail(table.name, &table,

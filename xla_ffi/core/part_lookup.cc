@@ -9,6 +9,16 @@
 
 namespace jax_hps {
 
+namespace {
+
+std::vector<int64_t> all_positions(const GatherJob& job) {
+  std::vector<int64_t> positions(static_cast<size_t>(job.count));
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+}  // namespace
+
 PartLookup::PartLookup(const LookupPart& part, std::shared_ptr<Table> table)
     : table_(std::move(table)), job_(table_->base->job()) {
   job_.keys = part.keys;
@@ -17,7 +27,7 @@ PartLookup::PartLookup(const LookupPart& part, std::shared_ptr<Table> table)
   job_.output = part.output;
   job_.out = part.out;
   job_.found = part.found;
-  if (table_->row_cache) begun_ = table_->row_cache->now();
+  if (table_->row_cache) batch_ = table_->row_cache->begin_batch();
 }
 
 size_t PartLookup::bytes_per_key() const {
@@ -60,7 +70,7 @@ void PartLookup::read_missed(std::vector<int64_t> positions) {
 
   std::vector<const std::byte*> rows(count);
   for (size_t i = 0; i < count; ++i) rows[i] = found[i] ? data.get() + i * row_bytes : nullptr;
-  table_->row_cache->insert(misses.keys, rows.data(), misses.counts.data(), begun_);
+  table_->row_cache->insert(misses.keys, rows.data(), misses.counts.data(), batch_);
 
   std::vector<const std::byte*> wanted;
   wanted.reserve(misses.positions.size());
@@ -78,18 +88,26 @@ void PartLookup::read_missed(std::vector<int64_t> positions) {
 }
 
 void PartLookup::ask() {
-  if (!table_->row_cache) {
-    missed_.resize(static_cast<size_t>(job_.count));
-    std::iota(missed_.begin(), missed_.end(), 0);
-  }
-  resolved_.emplace(*table_, job_, std::move(missed_), begun_);
+  if (!table_->row_cache) missed_ = all_positions(job_);
+  resolved_.emplace(*table_, job_, std::move(missed_), batch_);
 }
 
 ResolvedMisses::Result PartLookup::finish() {
-  ResolvedMisses::Result result = resolved_->finish();
+  const bool leaves = resolved_->num_wanted() > 0 && hits_suffice();
+  ResolvedMisses::Result result = leaves ? resolved_->leave() : resolved_->finish();
   tally_.base.fetch_add(result.known, std::memory_order_relaxed);
   tally_.unknown.fetch_add(result.unknown, std::memory_order_relaxed);
+  if (leaves) tally_.deferred = std::exchange(result.unanswered, 0);
   return result;
+}
+
+// Whether the row cache had so many of the call's distinct keys that the others can come later.
+bool PartLookup::hits_suffice() const {
+  const int64_t threshold_ppm = table_->options.hit_rate_threshold_ppm;
+  if (!table_->row_cache || threshold_ppm >= kAlwaysWait) return false;
+  if (threshold_ppm == 0) return true;
+  const auto distinct = static_cast<int64_t>(MissBatch(job_, all_positions(job_)).keys.size());
+  return (distinct - resolved_->num_wanted()) * kAlwaysWait >= distinct * threshold_ppm;
 }
 
 }  // namespace jax_hps

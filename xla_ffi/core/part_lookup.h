@@ -27,6 +27,7 @@ class PartLookup {
     std::atomic<int64_t> cached{0};   ///< the row cache
     std::atomic<int64_t> base{0};     ///< the base
     std::atomic<int64_t> unknown{0};  ///< the default row, for the key has none
+    int64_t deferred = 0;             ///< the default row, for nobody waited for the key's own
   };
 
   PartLookup(const LookupPart& part, std::shared_ptr<Table> table);
@@ -44,15 +45,17 @@ class PartLookup {
   void gather(int64_t begin, int64_t end);
   /// Asks the resolver for what is left.
   void ask();
-  /// Waits for the resolver; what `gather` and `ask` left is then written.
+  /// Waits for the resolver, unless the row cache had enough of the keys; what `gather` and `ask`
+  /// left is then written.
   ResolvedMisses::Result finish();
 
  private:
   void read_missed(std::vector<int64_t> positions);
+  bool hits_suffice() const;
 
   const std::shared_ptr<Table> table_;
   GatherJob job_;
-  UpdateClock::Time begun_ = 0;  // of the updates that the row cache has heard of
+  RowCache::Batch batch_;  // of the row cache
   std::atomic<bool> on_disk_{false};
   Tally tally_;
   std::mutex mutex_;

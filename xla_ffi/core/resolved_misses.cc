@@ -22,7 +22,7 @@ ResolverRequest::Time deadline_after(double seconds) {
 // Offers the rows of a request to a cache.
 struct Promotion {
   std::shared_ptr<RowCache> cache;
-  UpdateClock::Time since;
+  RowCache::Batch batch;
   size_t row_bytes;
   std::vector<int64_t> keys;
   std::vector<uint32_t> counts;
@@ -36,17 +36,17 @@ struct Promotion {
       how_often.push_back(counts[i]);
       rows.push_back(data + rows.size() * row_bytes);
     }
-    cache->insert(asked, rows.data(), how_often.data(), since);
+    cache->insert(asked, rows.data(), how_often.data(), batch);
   }
 };
 
 }  // namespace
 
 ResolvedMisses::ResolvedMisses(const Table& table, const GatherJob& job,
-                               std::vector<int64_t> positions, UpdateClock::Time since)
+                               std::vector<int64_t> positions, const RowCache::Batch& batch)
     : table_(table),
       job_(job),
-      since_(since),
+      batch_(batch),
       deadline_(deadline_after(table.options.deadline_s)),
       misses_(job, std::move(positions)),
       places_(misses_.keys.size()),
@@ -70,7 +70,7 @@ void ResolvedMisses::find_rows() {
   }
   if (!table_.row_cache || absent.empty()) return;
   const std::vector<const std::byte*> no_rows(absent.size(), nullptr);
-  table_.row_cache->insert(absent, no_rows.data(), counts.data(), since_);
+  table_.row_cache->insert(absent, no_rows.data(), counts.data(), batch_);
 }
 
 void ResolvedMisses::ask(const std::vector<size_t>& wanted) {
@@ -78,7 +78,7 @@ void ResolvedMisses::ask(const std::vector<size_t>& wanted) {
   for (const size_t i : wanted) numbers.push_back(numbers_[i]);
   ResolverQueue::Promote promote;
   if (table_.row_cache) {
-    Promotion promotion{table_.row_cache, since_, job_.row_bytes(), {}, {}};
+    Promotion promotion{table_.row_cache, batch_, job_.row_bytes(), {}, {}};
     for (const size_t i : wanted) {
       promotion.keys.push_back(misses_.keys[i]);
       promotion.counts.push_back(misses_.counts[i]);

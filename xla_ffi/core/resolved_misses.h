@@ -26,13 +26,19 @@ class ResolvedMisses {
     bool is_damage = false;
   };
 
-  /// `since`: of the row cache, from before anything was looked up. The table and what the job
+  /// `batch`: of the row cache, begun before anything was looked up. The table and what the job
   /// points to must outlive this.
   ResolvedMisses(const Table& table, const GatherJob& job, std::vector<int64_t> positions,
-                 UpdateClock::Time since);
+                 const RowCache::Batch& batch);
+
+  /// Distinct keys whose rows are to come.
+  int64_t num_wanted() const { return static_cast<int64_t>(wanted_.size()); }
 
   /// Waits until the table's deadline at the longest. Positions without a row get the default one.
   Result finish();
+  /// Waits for nothing: all positions get the default row, and `unanswered` counts those whose
+  /// keys have another.
+  Result leave() { return written({}); }
 
  private:
   void find_rows();
@@ -42,7 +48,7 @@ class ResolvedMisses {
 
   const Table& table_;
   const GatherJob& job_;
-  const UpdateClock::Time since_;
+  const RowCache::Batch batch_;
   const ResolverRequest::Time deadline_;
   const MissBatch misses_;
   // Of each key of the batch:

@@ -46,6 +46,11 @@ void for_each_key(const cache::View& view, std::span<const int64_t> keys, Each e
   }
 }
 
+// Adaptive caches begin with what suits one that still learns what is hot.
+uint32_t first_period(const cache::PolicyOptions& options) {
+  return options.halving == 0 ? cache::kShortestPeriod : options.halving * cache::kWays;
+}
+
 uint32_t hotness(cache::Policy policy, uint32_t use) {
   // The rank of the row used last is 0.
   return policy == cache::Policy::kLru ? cache::kWays - 1 - use : use;
@@ -53,7 +58,8 @@ uint32_t hotness(cache::Policy policy, uint32_t use) {
 
 }  // namespace
 
-RowCache::RowCache(const RowCacheOptions& options) : layout_(options) {
+RowCache::RowCache(const RowCacheOptions& options)
+    : layout_(options), period_(first_period(options.policy)) {
   check_memory(layout_);
   memory_ = Mapping::allocate(layout_.total_bytes);
   std::byte* data = memory_.data();
@@ -80,16 +86,21 @@ int64_t RowCache::num_cached() const {
 }
 
 void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* rows,
-                      const uint32_t* counts, UpdateClock::Time since) {
+                      const uint32_t* counts, const Batch& batch) {
+  const cache::Ageing ageing{ageing_period(), batch.number};
+  cache::Evidence evidence;
   int64_t outcomes[5] = {}, ghost_hits = 0, absents = 0;
   for_each_key(view_, keys, [&](size_t i) {
-    const auto guard = [&] { return !clock_.has_moved(keys[i], since); };
-    const auto [what, was_ghost] =
-        cache::insert(cache::OneLane(), view_, static_cast<uint64_t>(keys[i]), rows[i],
+    const auto guard = [&] { return !clock_.has_moved(keys[i], batch.since); };
+    const cache::InsertionResult result =
+        cache::insert(cache::OneLane(), view_, ageing, static_cast<uint64_t>(keys[i]), rows[i],
                       counts ? counts[i] : 1, guard);
-    ++outcomes[static_cast<int>(what)];
-    ghost_hits += was_ghost;
-    absents += rows[i] == nullptr && (what == Insertion::kFilled || what == Insertion::kReplaced);
+    const bool is_in = result.what == Insertion::kFilled || result.what == Insertion::kReplaced;
+    ++outcomes[static_cast<int>(result.what)];
+    ghost_hits += result.was_ghost;
+    absents += rows[i] == nullptr && is_in;
+    evidence.hot += result.evidence.hot;
+    evidence.dead += result.evidence.dead;
   });
   const auto outcome = [&](Insertion what) { return outcomes[static_cast<int>(what)]; };
   const auto add = [](Count& count, int64_t value) {
@@ -103,6 +114,16 @@ void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* row
   add(counters.stale, outcome(Insertion::kStale));
   add(counters.ghost_hits, ghost_hits);
   add(counters.absents, absents);
+  if (view_.policy.halving == 0 && evidence.hot != 0) judge(evidence);
+}
+
+void RowCache::judge(const cache::Evidence& evidence) {
+  const std::lock_guard lock(mutex_);
+  evidence_.hot += evidence.hot;
+  evidence_.dead += evidence.dead;
+  if (evidence_.hot < cache::enough_evidence(view_.num_buckets)) return;
+  period_ = cache::adapted_period(period_, evidence_);
+  evidence_ = {};
 }
 
 int64_t RowCache::overwrite(std::span<const int64_t> keys, const std::byte* rows) {

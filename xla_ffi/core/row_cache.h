@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -54,18 +55,22 @@ class RowCache {
   size_t nbytes() const { return layout_.total_bytes; }
   int64_t num_cached() const;
 
-  /// Of updates that reach this cache.
-  UpdateClock::Time now() const { return clock_.now(); }
-  bool has_moved(int64_t key, UpdateClock::Time since) const {
-    return clock_.has_moved(key, since);
+  /// What a call that may miss begins with, and hands on with the rows that it resolves.
+  struct Batch {
+    UpdateClock::Time since = 0;  ///< Updates of later are not in those rows.
+    uint8_t number = 0;
+  };
+  Batch begin_batch() {
+    const uint32_t number = batches_.fetch_add(1, std::memory_order_relaxed);
+    return {clock_.now(), static_cast<uint8_t>(number)};
   }
 
-  /// Offers keys that were asked for, with their rows as resolved after `since`.
+  /// Offers keys that were asked for, with their rows as resolved since the batch began.
   ///
   /// `rows[i]` null: key i is known to be absent. `counts[i]`: how often it was asked for (null:
   /// once each).
   void insert(std::span<const int64_t> keys, const std::byte* const* rows, const uint32_t* counts,
-              UpdateClock::Time since);
+              const Batch& batch);
 
   /// Gives keys new rows, [keys, row_bytes], where it holds them; how many that were. The caller
   /// has made the update visible to whoever resolves the keys.
@@ -75,13 +80,23 @@ class RowCache {
 
   Contents contents() const;
 
+  /// Insertions into a bucket between two halvings of its counters, as it is now.
+  uint32_t ageing_period() const { return period_.load(std::memory_order_relaxed); }
+
   Counters counters;
 
  private:
+  void judge(const cache::Evidence& evidence);
+
   const RowCacheLayout layout_;
   Mapping memory_;
   cache::View view_;
   UpdateClock clock_;
+  std::atomic<uint32_t> batches_{0};
+  // Of the frequency policy, as cache/policy.h has it:
+  std::atomic<uint32_t> period_;
+  std::mutex mutex_;
+  cache::Evidence evidence_;
 };
 
 }  // namespace jax_hps

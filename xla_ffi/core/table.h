@@ -36,6 +36,9 @@ class FailureLog {
   std::vector<Failure> failures_;
 };
 
+/// A threshold that no hit rate reaches: what is missed is always waited for.
+inline constexpr int64_t kAlwaysWait = 1'000'000;
+
 /// An open table: its current base, how it treats what goes wrong, what it has counted.
 class Table {
  public:
@@ -44,6 +47,9 @@ class Table {
     bool strict = false;            ///< Failures are raised in the call, come what may.
     bool may_default = false;       ///< A resolver that is late or down is no failure to raise.
     double deadline_s = 1.0;        ///< How long rows from a resolver are waited for.
+    /// Rows from a resolver are not waited for where the row cache has had so many of a call's
+    /// million (distinct) keys, or more; they come into the cache behind the call.
+    int64_t hit_rate_threshold_ppm = kAlwaysWait;
   };
 
   Table(std::string name, std::shared_ptr<const Base> base, Options options,

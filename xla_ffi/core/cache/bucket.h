@@ -40,12 +40,12 @@ static_assert(sizeof(Bucket) == 64);
 /// What only insertions read: what the bucket remembers of keys that it does not hold.
 struct alignas(16) History {
   uint16_t ghost_tag[kWays];
-  uint64_t ghost_use;   ///< frequency: a counter each. s3fifo: ranks of the ways, 0 the newest.
-  uint16_t attempts;    ///< frequency: insertions since the counters were halved.
-  uint16_t ghosts;      ///< s3fifo: bit i: ghost i is there.
+  uint64_t ghost_use;  ///< frequency: a counter each. s3fifo: ranks of the ways, 0 the newest.
+  uint32_t marks;  ///< frequency: two bits a way, how hot it was. s3fifo: bit i: ghost i is there.
+  uint8_t attempts;     ///< frequency: insertions since the counters were halved, 255 for more
+  uint8_t halved_at;    ///< frequency: the batch that halved them, modulo 256
   uint8_t ghost_hand;   ///< where the next ghost goes, or the search for its place begins
   uint8_t victim_hand;  ///< where the search for a victim begins
-  uint16_t unused;
 };
 static_assert(sizeof(History) == 48);
 

@@ -53,8 +53,8 @@ struct Decision {
   Placement placement;
 };
 
-JAX_HPS_HD Decision decide(const View& view, uint64_t key, const Address& address, bool has_row,
-                           uint32_t count) {
+JAX_HPS_HD Decision decide(const View& view, const Ageing& ageing, uint64_t key,
+                           const Address& address, bool has_row, uint32_t count) {
   Bucket& bucket = view.buckets[address.bucket];
   Decision decision;
   decision.placement.way = view.find(key, address);
@@ -65,7 +65,8 @@ JAX_HPS_HD Decision decide(const View& view, uint64_t key, const Address& addres
     return decision;
   }
   const bool was_full = bucket.occupied == 0xffff;
-  decision.placement = place(view.policy, bucket, view.history[address.bucket], address.tag, count);
+  decision.placement =
+      place(view.policy, ageing, bucket, view.history[address.bucket], address.tag, count);
   if (decision.placement.way < 0) return decision;
   decision.what = was_full ? Insertion::kReplaced : Insertion::kFilled;
   decision.writes_row = has_row;
@@ -88,7 +89,8 @@ JAX_HPS_HD void publish(const View& view, uint64_t key, const Address& address, 
 
 struct InsertionResult {
   Insertion what;
-  bool was_ghost;  ///< The bucket remembered the key.
+  bool was_ghost;     ///< The bucket remembered the key.
+  Evidence evidence;  ///< To be summed up over batches, for adapted_period().
 };
 
 /// Offers a key with its row, or (null) the knowledge that it has none.
@@ -96,18 +98,18 @@ struct InsertionResult {
 /// `count`: how often the key has just been asked for, 1 or more. `guard` is asked while the
 /// bucket is held: an update that it does not know of yet will find what is inserted here.
 template <typename Group, typename Guard = NoGuard>
-JAX_HPS_HD InsertionResult insert(const Group& group, const View& view, uint64_t key,
-                                  const std::byte* row, uint32_t count,
+JAX_HPS_HD InsertionResult insert(const Group& group, const View& view, const Ageing& ageing,
+                                  uint64_t key, const std::byte* row, uint32_t count,
                                   const Guard& guard = Guard()) {
   const Address address = view.address(key);
-  if (!address.in_domain) return {Insertion::kRejected, false};
+  if (!address.in_domain) return {Insertion::kRejected, false, {}};
   Bucket& bucket = view.buckets[address.bucket];
   Hold hold;
   Decision decision;
   decision.what = Insertion::kStale;
   if (group.rank() == 0) {
     hold.take(bucket);
-    if (guard()) decision = decide(view, key, address, row != nullptr, count);
+    if (guard()) decision = decide(view, ageing, key, address, row != nullptr, count);
   }
   decision = group.broadcast(decision);
   if (decision.writes_row) {
@@ -122,7 +124,7 @@ JAX_HPS_HD InsertionResult insert(const Group& group, const View& view, uint64_t
     }
     hold.release(bucket);
   }
-  return {decision.what, decision.placement.was_ghost};
+  return {decision.what, decision.placement.was_ghost, decision.placement.evidence};
 }
 
 /// Gives a key that the cache holds another row; false where it does not.
