@@ -40,7 +40,7 @@ def measure_serving(run: Run) -> None:
         ]
         with hps.ParameterServer(specs, name="benchmark") as server:
             stream = Zipf(num_rows, 1.05, seed=run.seed)
-            _fill(server, stream, keys=num_rows // 8)
+            _fill(server, stream, keys=num_rows // 2)
             for num_keys in NUM_KEYS:
                 _compare(run, server, stream, num_keys)
 

@@ -78,11 +78,11 @@ def _figure(outcomes: Sequence[Outcome], title: str, value: Value) -> Any:
     names = list(dict.fromkeys(outcome.stream for outcome in outcomes))
     lines = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(3 * COLUMNS, 2.4 * lines + 0.8), layout="constrained")
-    grid = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).flat
+    grid = list(figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).flat)
     for axes, name in zip(grid, names, strict=False):
         _panel(axes, [one for one in outcomes if one.stream == name], value)
         axes.set_title(name)
-    for axes in list(grid)[len(names) :]:
+    for axes in grid[len(names) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=COLUMNS)

@@ -64,6 +64,24 @@ def of_all(outcomes: Sequence[Outcome]) -> Iterator[Row]:
             yield size(case, shape, ours[worst], theirs[worst], UNIT)
 
 
+def markdown(rows: Sequence[Row]) -> Iterator[str]:
+    """The default policy's unique misses beside LRU's: streams down, sizes across."""
+    marks = (f": unique misses vs {LRU_64}", f", {DEFAULT}")
+    yield (
+        f"| unique misses, % of requests: `CacheSpec()` vs {LRU_64} | "
+        "cache of 1 % | 2 % | 5 % | 10 % | 20 % |"
+    )
+    yield "|---|" + "---:|" * 5
+    ours: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.case.endswith(marks[0]) and row.shape.endswith(marks[1]):
+            ours.setdefault(row.case.removesuffix(marks[0]), []).append(row)
+    for stream, sizes in ours.items():
+        # MovieLens is too small for a cache of 1 %.
+        cells = [f"{row.ours:.1f} vs {row.baseline:.1f}" for row in sizes]
+        yield f"| {stream} | " + " | ".join([""] * (5 - len(cells)) + cells) + " |"
+
+
 def _percent(outcome: Outcome, name: str, metric: str = "unique_misses") -> float:
     figures: Figures = outcome.figures[name]
     share: float = getattr(figures, metric)

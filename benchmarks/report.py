@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from . import policy_rows
+from .cache_policies import DEFAULT
 from .rows import Results, Row
 
 HEADINGS = ("shape", "ours", "baseline", "unit", "ratio", "median", "p99", "n")
@@ -42,29 +44,39 @@ def line(row: Row) -> str:
 
 
 def markdown(results: Results) -> Iterator[str]:
-    """The ratios as Markdown tables: a line for each case, a column for each size."""
-    sized = [row for row in results.rows if _SIZE.match(row.shape)]
+    """The results as Markdown tables, and what they were made on."""
+    tables = policy_rows.markdown if _of_policies(results) else _ratios
+    yield from tables(results.rows)
+    yield ""
+    facts = (f"{name} {value}" for name, value in results.environment.items() if value)
+    yield f"Made on {', '.join(facts)}."
+
+
+def _of_policies(results: Results) -> bool:
+    return any(DEFAULT in row.shape for row in results.rows)
+
+
+def _ratios(rows: list[Row]) -> Iterator[str]:
+    """A line for each case, a column for each size."""
+    sized = [row for row in rows if _SIZE.match(row.shape)]
     columns = sorted({_keys(row) for row in sized})
     if sized:
         heads = " | ".join(f"{keys:,} keys" for keys in columns)
         yield f"| ours vs baseline, by keys in a call | {heads} |"
         yield "|---|" + "---:|" * len(columns)
-    for (case, shape), rows in _grouped(sized).items():
-        ratios = {_keys(row): f"{row.ratio:.2f}x" for row in rows}
+    for (case, shape), same in _grouped(sized).items():
+        ratios = {_keys(row): f"{row.ratio:.2f}x" for row in same}
         cells = " | ".join(ratios.get(keys, "") for keys in columns)
         yield f"| {case}, {shape} | {cells} |"
     if sized:
         yield ""
     yield "| ours vs baseline | shape | ours | baseline | unit | ratio |"
     yield "|---|---|---:|---:|---|---:|"
-    for row in results.rows:
+    for row in rows:
         if row not in sized:
             figures = (number(row.ours), number(row.baseline), row.unit)
             cells = " | ".join((row.case, row.shape, *figures, f"{row.ratio:.2f}x"))
             yield f"| {cells} |"
-    yield ""
-    facts = (f"{name} {value}" for name, value in results.environment.items() if value)
-    yield f"Made on {', '.join(facts)}."
 
 
 def into_readme(readme: Path, lines: list[str]) -> None:
