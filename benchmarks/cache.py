@@ -8,6 +8,7 @@ from . import native_helpers
 from .cache_changes import measure_changes, measure_insertions
 from .cache_hits import measure_hits
 from .cache_readers import measure_readers
+from .cache_serving import measure_serving
 from .cores import one_core
 from .full_cache import FullCache, full_cache
 from .random_keys import Bytes, aligned, rows_of
@@ -19,6 +20,12 @@ MAIN_DIMS = (16, 64, 128)  # where everything is measured
 
 
 def measure(run: Run) -> None:
+    """The cache by itself, then in front of a table that is slow to read."""
+    _measure_cache(run)
+    measure_serving(run)
+
+
+def _measure_cache(run: Run) -> None:
     """Everything; a second core is there for insertions beside a reader alone."""
     try:
         native_helpers.load("plain_gather.cc")

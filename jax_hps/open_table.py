@@ -68,6 +68,7 @@ class OpenTable:
 
     def __init__(self, server: str, spec: TableSpec) -> None:
         self.key = self.key_of(spec.name, spec.model)
+        self._spec = spec
         self.version = open_version(spec.path)
         self.handle = Table(
             server=server,
@@ -84,6 +85,8 @@ class OpenTable:
         self._hot_keys = HotKeysFile(spec, self.version)
         self._guard = threading.Lock()
         self._warming: Warming | None = None
+        self._warm_start: Warming | None = None
+        self._num_hot = 0
         self._closed = False
         array = self.version.tensorstore
         self._resolver = Resolver(self.handle.full_name, array) if array else None
@@ -114,7 +117,8 @@ class OpenTable:
             was_closed, self._closed = self._closed, True
         self._stop_threads()
         if self._cache and not was_closed:
-            self._hot_keys.save(self._cache)
+            # A warm start that was cut short must not make the next one poorer.
+            self._hot_keys.save(self._cache, at_least=self._num_hot_unread())
 
     def warm(self, *, progress: bool = False) -> Warming:
         """Begin to read rows into memory, or tell how far that is."""
@@ -163,12 +167,27 @@ class OpenTable:
     def _warming_work(self) -> WarmingWork:
         if self._cache is None:
             return PageCacheWork(self.version.rows.mapped)
-        return RowCacheWork(self._cache, self.version, self._hot_keys.load())
+        policy = self._spec.row_cache.policy if self._spec.row_cache else None
+        return RowCacheWork(
+            self._cache,
+            self.version,
+            self._hot_keys.load(),
+            hottest_first=policy == "frequency",
+        )
 
     def _start_warm(self) -> None:
         """Go on where the last run's cache was, while lookups run."""
-        if self._cache and self._hot_keys.load() is not None:
-            self.warm()
+        hot = self._hot_keys.load() if self._cache else None
+        if self._cache and hot is not None:
+            self._num_hot = min(hot.keys.size, self._cache.num_rows)
+            self._warm_start = self.warm()
+
+    def _num_hot_unread(self) -> int:
+        """How many keys the last run knew, if they have not all been read; else 1."""
+        start = self._warm_start
+        if start is None or start.bytes_done >= start.bytes_total:
+            return 1
+        return self._num_hot
 
     def _stop_threads(self) -> None:
         if self._warming:

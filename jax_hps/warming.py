@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Protocol
@@ -12,6 +13,8 @@ from typing import Protocol
 from . import _native
 from .errors import ClosedError, DeadlineError
 from .storage.progress import show_progress
+
+_log = logging.getLogger("jax_hps.server")
 
 STEP_BYTES = 64 << 20
 
@@ -103,8 +106,9 @@ class Warming:
                     advance(step_bytes // self._work.row_bytes)
                     if self._cancelled.is_set():
                         break
-        except Exception as error:  # raised by `wait`
+        except Exception as error:  # raised by `wait`, for which nobody may call
             self._error = error
+            _log.warning("%s was not warmed to the end: %s", self._name, error)
 
 
 class PageCacheWork:

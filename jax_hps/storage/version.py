@@ -134,10 +134,15 @@ class TableVersion:
             default=np.ascontiguousarray(row, self.dtype).tobytes(),
         )
 
-    def read(self, keys: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read the rows of int64 keys [n]: rows [n, dim], found [n]."""
+    def read(
+        self, keys: NDArray[np.int64], *, timeout_s: float | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read the rows of int64 keys [n]: rows [n, dim], found [n].
+
+        `timeout_s`: how long TensorStore is waited for, where it reads the rows.
+        """
         if self.tensorstore is not None:
-            return self._read_through(self.tensorstore, keys)
+            return self._read_through(self.tensorstore, keys, timeout_s)
         rows = np.empty((keys.size, self.dim), self.dtype)
         found = np.empty(keys.size, np.bool_)
         self._own_base.read(keys, rows.view(np.uint8), found)
@@ -148,7 +153,10 @@ class TableVersion:
         return self.make_base()
 
     def _read_through(
-        self, array: TensorStoreArray, keys: NDArray[np.int64]
+        self,
+        array: TensorStoreArray,
+        keys: NDArray[np.int64],
+        timeout_s: float | None,
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if self.index is not None:
             numbers = self.index.find(keys)
@@ -157,6 +165,6 @@ class TableVersion:
             numbers = keys
             found = (keys >= 0) & (keys < self.num_rows)
         rows = np.empty((keys.size, self.dim), self.dtype)
-        rows[found] = array.read_rows(numbers[found])
+        rows[found] = array.read_rows(numbers[found], timeout_s=timeout_s)
         rows[~found] = self.default
         return rows, found

@@ -3,9 +3,8 @@
 
 // Where keys belong, against arithmetic on 128 bits, and by trying all keys of small domains.
 
-#include "core/cache/address.h"
-
 #include "cache_fixture.h"
+#include "core/cache/address.h"
 
 namespace jax_hps::test {
 namespace {
@@ -127,8 +126,8 @@ void exact_tags_end_where_arithmetic_says() {
 
 // The other way round: where they are not exact, two keys do share an address.
 void tags_that_are_not_exact_are_shared() {
-  const std::pair<int, uint32_t> kShapes[] = {
-      {25, 1}, {26, 3}, {40, 65535}, {56, UINT32_MAX}, {57, UINT32_MAX}, {64, 1 << 20}};
+  const std::pair<int, uint32_t> kShapes[] = {{25, 1},          {26, 3},          {40, 65535},
+                                              {56, UINT32_MAX}, {57, UINT32_MAX}, {64, 1 << 20}};
   for (const auto& [bits, num_buckets] : kShapes) {
     const Scope scope("bits ", bits, ", buckets ", num_buckets);
     CHECK(!tags_are_exact(bits, num_buckets));
@@ -148,7 +147,7 @@ void tags_that_are_not_exact_are_shared() {
 // Exact at the very limit, with numbers that hardly fit 64 bits on the way.
 void keys_come_back_in_large_domains() {
   const std::pair<int, uint32_t> kShapes[] = {
-      {24, 1},          {32, 256},        {40, 1u << 16},   {40, 65537},         {44, 1048577},
+      {24, 1},          {32, 256},        {40, 1u << 16},   {40, 65537},          {44, 1048577},
       {50, 0x4000001u}, {55, 1u << 31},   {55, 0x80000001}, {55, UINT32_MAX - 1}, {55, UINT32_MAX},
       {33, UINT32_MAX}, {32, UINT32_MAX}, {1, UINT32_MAX}};
   Random random(4);

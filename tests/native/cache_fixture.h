@@ -105,7 +105,43 @@ inline State look_up_one(const RowCache& cache, int64_t key, uint64_t version = 
 inline void insert_one(RowCache& cache, int64_t key, uint32_t count = 1, uint64_t version = 0) {
   const Bytes row = row_of(cache.view().row_bytes, key, version);
   const std::byte* rows[] = {row.data()};
-  cache.insert({&key, 1}, rows, &count, cache.now());
+  cache.insert({&key, 1}, rows, &count, cache.begin_batch());
+}
+
+/// What a cache is like.
+struct CacheShape {
+  cache::Policy policy;
+  bool is_exact;
+  int64_t row_bytes;
+  int64_t num_buckets;
+};
+
+/// 2^26 keys are told apart by tags from four buckets on.
+inline RowCacheOptions options_of(const CacheShape& shape) {
+  return {.num_rows = shape.num_buckets * cache::kWays,
+          .row_bytes = shape.row_bytes,
+          .key_bits = !shape.is_exact          ? 64
+                      : shape.num_buckets >= 4 ? 26
+                                               : 24,
+          .exact = shape.is_exact,
+          .policy = {.policy = shape.policy}};
+}
+
+/// Calls check(shape) for every policy, way to tell keys, and size.
+template <typename Check>
+void for_each_shape(std::initializer_list<int64_t> row_sizes,
+                    std::initializer_list<int64_t> bucket_counts, Check check) {
+  for (const cache::Policy policy : kPolicies) {
+    for (const bool is_exact : {true, false}) {
+      for (const int64_t row_bytes : row_sizes) {
+        for (const int64_t num_buckets : bucket_counts) {
+          const Scope scope(name_of(policy), is_exact ? ", exact" : ", verified", ", rows of ",
+                            row_bytes, " bytes, buckets ", num_buckets);
+          check(CacheShape{policy, is_exact, row_bytes, num_buckets});
+        }
+      }
+    }
+  }
 }
 
 }  // namespace jax_hps::test

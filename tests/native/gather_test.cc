@@ -191,7 +191,8 @@ void scattered_rows() {
           Random random(static_cast<uint64_t>(dim));
           std::vector<int64_t> positions(kCount);
           std::iota(positions.begin(), positions.end(), 0);
-          for (size_t i = kCount; i > 1; --i) std::swap(positions[i - 1], positions[random.below(i)]);
+          for (size_t i = kCount; i > 1; --i)
+            std::swap(positions[i - 1], positions[random.below(i)]);
           positions.resize(kCount * 2 / 3);
           std::vector<const std::byte*> sources;
           for (const int64_t position : positions) {

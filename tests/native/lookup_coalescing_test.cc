@@ -35,9 +35,12 @@ void answer(ResolverRequest& request) {
 
 // A table whose resolver is the test.
 struct Asked {
+  explicit Asked(std::shared_ptr<RowCache> cache = nullptr)
+      : table("s/m/t", make_base(kShape, queue), {.deadline_s = kPatience}, std::move(cache)) {}
+
   const std::shared_ptr<ResolverQueue> queue = std::make_shared<ResolverQueue>();
   const ResolverRequest::Time deadline = Clock::now() + 60s;  // before those of lookups
-  OpenTable table{"s/m/t", make_base(kShape, queue), {.deadline_s = kPatience}};
+  OpenTable table;
 
   std::shared_ptr<ResolverRequest> ask(const Rows& rows) {
     return queue->ask(rows, kRowBytes, deadline).own;
@@ -133,6 +136,21 @@ void failures_of_another_call_are_asked_for_again() {
   }
 }
 
+void what_was_asked_for_again_is_cached_too() {
+  const auto cache = make_row_cache(kRowBytes, 1024);
+  Asked asked(cache);
+  const auto other = asked.ask({0, 7});
+  Lookup lookup;
+  await_latecomer(*other, asked.deadline);
+  asked.queue->take()->fail("no time left");
+  answer(*asked.take({199}));
+  answer(*asked.take({7, 0}));
+  CHECK(!lookup.finish());
+  Rows cached = cache->contents().keys;
+  std::sort(cached.begin(), cached.end());
+  CHECK(cached == (Rows{kShape.key(0), -1, 3, kShape.key(7), kShape.key(199)}));
+}
+
 void ones_own_failures_are_not() {
   Asked asked;
   const auto other = asked.ask({7});
@@ -201,6 +219,42 @@ void who_has_no_time_left_does_not_ask_again() {
   asked.check_nothing_left();
 }
 
+// Runs something when a call has asked its resolvers: mapped parts, if large enough for threads,
+// are read behind that.
+class AfterAsking : public Executor {
+ public:
+  explicit AfterAsking(std::function<void()> run = [] {}) : run_(std::move(run)) {}
+  size_t num_threads() const override {
+    run_();
+    ++calls;
+    return 1;
+  }
+  void schedule(std::function<void()>) override { CHECK(false); }
+
+  mutable std::atomic<int> calls = 0;
+
+ private:
+  const std::function<void()> run_;
+};
+
+const TableShape kWide = {3, 50, 300, 0};
+PartBuffers large_part() { return {"s/m/mapped", Rows(400, 7), kWide.dim}; }
+
+// The failure was heard of in time, but there was other work to do first.
+void failures_found_too_late_are_not_asked_for_again() {
+  Asked asked;
+  const OpenTable hasty("s/m/hasty", make_base(kShape, asked.queue), {.deadline_s = 0});
+  const OpenTable mapped("s/m/mapped", make_base(kWide));
+  const auto other = asked.ask({0, 7, 199});
+  AfterAsking failing([&] { asked.queue->take()->fail("403 Forbidden"); });
+  PartBuffers buffers("s/m/hasty", six_keys(), 3), large = large_part();
+  check_failure(lookup_parts({&buffers, &large}, true, &failing), Code::kUnavailable, "s/m/hasty",
+                "403 Forbidden; 4 keys answered");
+  CHECK_EQUAL(failing.calls, 1);
+  buffers.check(kShape, false);
+  asked.check_nothing_left();
+}
+
 // Of several that wait for a failure, one asks again, and the others wait for that; when it fails
 // too, that is this one's failure alone.
 void all_but_one_ask_once_more() {
@@ -229,35 +283,26 @@ void all_but_one_ask_once_more() {
 }
 
 void parts_of_one_call_share_rows() {
-  ResolverThread resolver(answer);
+  AfterAsking executor;
+  ResolverThread resolver([&](ResolverRequest& request) {
+    while (executor.calls < 1) std::this_thread::yield();
+    answer(request);
+  });
   const auto base = make_base(kShape, resolver.queue);
   const OpenTable table("s/m/t", base), alias("s/m/alias", base);
+  const OpenTable mapped("s/m/mapped", make_base(kWide));
   PartBuffers a("s/m/t", six_keys(), 3), b("s/m/alias", {kShape.key(7), kShape.key(8)}, 3),
-      c("s/m/t", {kShape.key(8), 1, kShape.key(0), kShape.key(9)}, 3);
-  CHECK(!lookup_parts({&a, &b, &c}, true));
+      c("s/m/t", {kShape.key(8), 1, kShape.key(0), kShape.key(9)}, 3), large = large_part();
+  CHECK(!lookup_parts({&a, &b, &large, &c}, true, &executor));
   for (const PartBuffers* buffers : {&a, &b, &c}) buffers->check(kShape);
   CHECK(resolver.asked() == (std::map<int64_t, int>{{0, 1}, {7, 1}, {8, 1}, {9, 1}, {199, 1}}));
   CHECK_EQUAL(table.counters().base_hits, 7);
   CHECK_EQUAL(alias.counters().base_hits, 2);
 }
 
-// Tells that a call has asked its resolver: mapped parts, here large enough for threads, are read
-// behind that.
-class AfterAsking : public Executor {
- public:
-  size_t num_threads() const override {
-    ++calls;
-    return 1;
-  }
-  void schedule(std::function<void()>) override { CHECK(false); }
-
-  mutable std::atomic<int> calls = 0;
-};
-
 void many_calls_ask_for_each_row_once() {
   constexpr int kCalls = 8;
-  const TableShape wide = {3, 50, 300, 0};
-  const OpenTable mapped("s/m/mapped", make_base(wide));
+  const OpenTable mapped("s/m/mapped", make_base(kWide));
   for (const bool is_cached : {false, true}) {
     for (int round = 0; round < 10; ++round) {
       const Scope scope(is_cached ? "cached" : "not cached", ", round ", round);
@@ -280,7 +325,7 @@ void many_calls_ask_for_each_row_once() {
       std::atomic<int> failed = 0;
       std::barrier together(kCalls);
       run_threads(kCalls, [&](size_t call) {
-        PartBuffers large("s/m/mapped", std::vector<int64_t>(400, 7), 300);
+        PartBuffers large = large_part();
         together.arrive_and_wait();
         failed += lookup_parts({parts[call].get(), &large}, true, &executor).has_value();
       });
@@ -307,11 +352,13 @@ int main() {
       {"rows of another call's request, and own ones", rows_of_another_call_and_own_ones},
       {"a call whose rows are all being read asks nobody", nothing_of_ones_own_to_ask_for},
       {"another call's failure is asked for again", failures_of_another_call_are_asked_for_again},
+      {"what was asked for again is cached, too", what_was_asked_for_again_is_cached_too},
       {"one's own failure is not", ones_own_failures_are_not},
       {"what fails again fails", the_second_failure_counts},
       {"damage is not asked for again", damage_is_not_asked_for_again},
       {"a closed resolver is not asked again", closed_queues_are_not_asked_again},
       {"who has no time left does not ask again", who_has_no_time_left_does_not_ask_again},
+      {"nor does who finds the failure too late", failures_found_too_late_are_not_asked_for_again},
       {"of many that wait for a failure, one asks again", all_but_one_ask_once_more},
       {"parts of one call share rows", parts_of_one_call_share_rows},
       {"calls of one moment ask for each row once", many_calls_ask_for_each_row_once},

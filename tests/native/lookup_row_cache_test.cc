@@ -101,7 +101,7 @@ void unknown_keys_are_cached_and_still_told() {
     const Scope scope(is_mapped ? "mapped" : "resolver");
     CachedTable cached(is_mapped, kShape, 1024, {}, {.missing_is_error = true});
     for (int64_t call = 1; call <= 3; ++call) {
-      PartBuffers buffers("s/m/t", {-3, kShape.key(6), 5, -3, INT64_MAX}, 3);
+      PartBuffers buffers("s/m/t", {-3, kShape.key(6), 5, -3, INT64_MIN}, 3);
       check_failure(lookup_parts({&buffers}, true), Code::kMissingKey, "s/m/t",
                     "4 of 5 keys are unknown, the first is -3");
       buffers.check(kShape);
@@ -149,7 +149,7 @@ std::vector<cache::PolicyOptions> policies() {
 
 // One bucket, far fewer rows than any call has keys.
 void small_caches_stay_exact() {
-  const TableShape shape = {1, 3000, 7, 1 << 20};
+  const TableShape shape = {1, 2000, 7, 1 << 20};
   for (const bool is_mapped : {true, false}) {
     for (const cache::PolicyOptions& policy : policies()) {
       const Scope scope(is_mapped ? "mapped" : "resolver", ", policy ",
@@ -158,7 +158,7 @@ void small_caches_stay_exact() {
       options.policy = policy;
       CachedTable cached(is_mapped, shape, 1, options);
       for (uint64_t call = 0; call < 4; ++call) {
-        cached.look_up(some_keys(shape, 4000, call % 2));
+        cached.look_up(some_keys(shape, 3000, call % 2));
         cached.look_up(some_keys(shape, 20, call));
       }
       CHECK_EQUAL(cached.cache->num_cached(), 16);
@@ -180,14 +180,9 @@ struct TypedCall {
     }
     Bytes out(keys.size() * static_cast<size_t>(shape.dim) * itemsize(output));
     const auto flags = std::make_unique<bool[]>(keys.size());
-    const LookupPart part = {"s/m/typed",
-                             packed.data(),
-                             type,
-                             static_cast<int64_t>(keys.size()),
-                             shape.dim,
-                             output,
-                             out.data(),
-                             found ? flags.get() : nullptr};
+    const LookupPart part = {
+        "s/m/typed", packed.data(), type,       static_cast<int64_t>(keys.size()),
+        shape.dim,   output,        out.data(), found ? flags.get() : nullptr};
     CHECK(!lookup({&part, 1}, true, nullptr));
     for (size_t i = 0; i < keys.size(); ++i) {
       const int64_t row = shape.row(keys[i]);
@@ -209,7 +204,7 @@ struct TypedCall {
 Rows typed_keys(const TableShape& shape, KeyType type, uint64_t seed) {
   const KeyUniverse as_typed(0, false, type);
   Rows keys = some_keys(shape, 300, seed);
-  keys.insert(keys.end(), {INT32_MIN, INT32_MAX, -1, 0, int64_t{1} << 32, INT64_MIN, INT64_MAX});
+  keys.insert(keys.end(), {shape.key(0), INT32_MIN, INT32_MAX, -1, int64_t{1} << 32, INT64_MIN});
   for (int64_t& key : keys) key = as_typed.narrowed(key);
   return keys;
 }
@@ -242,8 +237,7 @@ void every_kind_of_key_and_output() {
             table.check_counters();
             CHECK(table.counters().row_cache_hits >= cacheable);
             CHECK(table.counters().base_hits >= known);
-            CHECK(cacheable < known || key_bits == 64 || key_step == 0 ||
-                  type == KeyType::kUInt32);
+            CHECK(cacheable < known || key_bits == 64 || key_step == 0 || type == KeyType::kUInt32);
           }
         }
       }
@@ -253,25 +247,28 @@ void every_kind_of_key_and_output() {
 
 // Large calls are dealt out in pieces; who runs them must not show.
 void pieces_on_many_threads() {
-  const TableShape shape = {1, 20'000, 4, 3};
+  const TableShape shape = {1, 8'000, 4, 3};
   ThreadPool pool(3);
   for (const bool is_mapped : {true, false}) {
-    for (const int64_t cache_rows : {16, 4096, 100'000}) {
+    for (const int64_t cache_rows : {16, 4096, 40'000}) {
       const Scope scope(is_mapped ? "mapped" : "resolver", ", ", cache_rows, " rows");
       CachedTable cached(is_mapped, shape, cache_rows, {}, {.deadline_s = 60});
-      const Rows keys = some_keys(shape, 60'000, 1);
+      const Rows keys = some_keys(shape, 24'000, 1);
       const int64_t known = cached.count(keys, true), unknown = cached.count(keys, false);
-      for (int call = 1; call <= 3; ++call) {
+      int64_t before = 0;
+      for (int call = 1; call <= 2; ++call) {
+        before = cached.table.counters().row_cache_hits;
         cached.look_up(keys, &pool);
-        CHECK_EQUAL(cached.table.counters().keys, call * 60'000);
+        CHECK_EQUAL(cached.table.counters().keys, call * 24'000);
         CHECK_EQUAL(cached.table.counters().defaults, call * unknown);
         CHECK_EQUAL(cached.table.counters().row_cache_hits + cached.table.counters().base_hits,
                     call * known);
       }
-      if (cache_rows == 100'000) CHECK(cached.table.counters().row_cache_hits >= 2 * known);
+      const bool has_all = cache_rows == 40'000;
+      if (has_all) CHECK_EQUAL(cached.table.counters().row_cache_hits - before, known);
       if (is_mapped) continue;
-      if (cache_rows == 100'000) CHECK_EQUAL(cached.resolver.requests, 1);
-      for (const auto& [row, times] : cached.resolver.asked()) CHECK(times <= 3);
+      if (has_all) CHECK_EQUAL(cached.resolver.requests, 1);
+      for (const auto& [row, times] : cached.resolver.asked()) CHECK(times <= 2);
     }
   }
 }
@@ -326,8 +323,8 @@ void parts_of_every_kind() {
     CHECK_EQUAL(down.counters().row_cache_hits, 3);
     CHECK_EQUAL(down.counters().unavailable, 1);
     CHECK_EQUAL(down.counters().defaults, 1);
-    CHECK(resolved.resolver.asked() ==
-          (std::map<int64_t, int>{{1, 1}, {2, 1}, {3, 1}, {6, 1}, {7, 1}}));
+    CHECK_EQUAL(resolved.resolver.asked()[1], 1);
+    resolved.check_counts(2, 9, 2);
     FailureLog& orphans = Registry::instance().orphan_failures;
     check_failure(raise ? raised : take_one(orphans), Code::kClosed, "s/m/none", "is not open");
     check_failure(take_one(down->failures), Code::kClosed, "s/m/down", "1 keys answered");

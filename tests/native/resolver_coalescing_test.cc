@@ -103,11 +103,13 @@ void finished_rows_are_asked_for_anew() {
   };
   ResolverQueue queue;
   for (const auto& end : ends) {
-    const Asked first = ask(queue, {1, 2});
+    Asked first = ask(queue, {1, 2});
     end(*queue.take());
     const Asked second = ask(queue, {2, 3, 1});
     CHECK(second.own && second.own != first.own);
     CHECK(second.own->rows == (Rows{2, 3, 1}));
+    first = Asked();  // takes nothing with it that is not its own any more
+    CHECK(!ask(queue, {1, 2}).own);
     answer(*queue.take());
     check_answered(second, {2, 3, 1});
   }
@@ -218,9 +220,8 @@ void only_answers_are_promoted() {
 void rows_are_promoted_before_they_leave_the_flight() {
   ResolverQueue queue;
   std::optional<Asked> meanwhile;
-  const Asked first = ask(queue, {1}, Clock::now() + 1h, [&](auto, auto) {
-    meanwhile = ask(queue, {1});
-  });
+  const Asked first =
+      ask(queue, {1}, Clock::now() + 1h, [&](auto, auto) { meanwhile = ask(queue, {1}); });
   answer(*queue.take());
   CHECK(!meanwhile->own);
   check_answered(*meanwhile, {1});

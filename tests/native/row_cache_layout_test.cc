@@ -25,11 +25,8 @@ RowCacheOptions sized_in_rows(int64_t num_rows, int64_t row_bytes, int key_bits 
 
 RowCacheOptions sized_in_bytes(size_t bytes, int64_t row_bytes, int key_bits = 64,
                                std::optional<bool> exact = {}) {
-  return {.bytes = bytes,
-          .row_bytes = row_bytes,
-          .key_bits = key_bits,
-          .exact = exact,
-          .policy = {}};
+  return {
+      .bytes = bytes, .row_bytes = row_bytes, .key_bits = key_bits, .exact = exact, .policy = {}};
 }
 
 void check_refused(const RowCacheOptions& options, const std::string& message) {
@@ -76,7 +73,8 @@ void sizes_in_rows_are_rounded_up_to_buckets() {
 void budgets_are_kept_and_used() {
   Random random(1);
   for (int i = 0; i < 20000; ++i) {
-    const int64_t row_bytes = 1 + static_cast<int64_t>(random.below(uint64_t{1} << random.below(13)));
+    const int64_t row_bytes =
+        1 + static_cast<int64_t>(random.below(uint64_t{1} << random.below(13)));
     const size_t budget = 200000 + random.below(uint64_t{1} << (10 + random.below(30)));
     const bool exact = random.below(2) == 0;
     const Scope scope("bytes ", budget, ", rows of ", row_bytes, " bytes, exact ", exact);
@@ -98,9 +96,12 @@ void exactness_is_chosen_by_the_domain() {
     bool is_exact;
   };
   const Expectation kExpectations[] = {
-      {1, 16, true},   {24, 16, true},        {25, 16, false},      {25, 32, true},
-      {34, 16384, true}, {34, 16368, false},  {34, 1 << 20, true},  {40, 1 << 20, true},
-      {44, 16 << 20, true}, {44, (16 << 20) - 16, false}, {64, 1 << 20, false},
+      {1, 16, true},        {24, 16, true},
+      {25, 16, false},      {25, 32, true},
+      {34, 16384, true},    {34, 16368, false},
+      {34, 1 << 20, true},  {40, 1 << 20, true},
+      {44, 16 << 20, true}, {44, (16 << 20) - 16, false},
+      {64, 1 << 20, false},
   };
   for (const Expectation& expected : kExpectations) {
     const Scope scope("bits ", expected.key_bits, ", rows ", expected.num_rows);
@@ -117,9 +118,10 @@ void exactness_is_chosen_by_the_domain() {
 }
 
 void no_exact_tags_where_the_domain_is_too_large() {
-  check_refused(sized_in_rows(16, 4, 25, true),
-                "keys of 25 bits in 1 buckets cannot be told apart by tags of 24 bits: that takes at "
-                "least 2 buckets");
+  check_refused(
+      sized_in_rows(16, 4, 25, true),
+      "keys of 25 bits in 1 buckets cannot be told apart by tags of 24 bits: that takes at "
+      "least 2 buckets");
   check_refused(sized_in_rows(1000, 4, 64, true), "keys of 64 bits in 63 buckets cannot");
   check_refused(sized_in_bytes(1 << 20, 64, 40, true), "keys of 40 bits in ");
   // As many as the message says are enough.
@@ -141,9 +143,9 @@ void sizes_that_make_no_sense() {
 }
 
 void rows_and_keys_that_make_no_sense() {
-  for (const int64_t row_bytes : {int64_t{0}, int64_t{-4}, (int64_t{1} << 24) + 1,
-                                  std::numeric_limits<int64_t>::max(),
-                                  std::numeric_limits<int64_t>::min()}) {
+  for (const int64_t row_bytes :
+       {int64_t{0}, int64_t{-4}, (int64_t{1} << 24) + 1, std::numeric_limits<int64_t>::max(),
+        std::numeric_limits<int64_t>::min()}) {
     check_refused(sized_in_rows(16, row_bytes),
                   "expected rows of 1 to 16777216 bytes, got " + std::to_string(row_bytes));
   }

@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import re
 import shutil
 import socket
-import threading
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -242,43 +238,6 @@ def test_changed_since_opened(path, rows):
         write(path, rows[:10])
         with pytest.raises(CorruptTableError, match="changed since"):
             table.verify()
-
-
-class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files, parts of them too, as object stores do."""
-
-    def do_GET(self):
-        file = Path(self.translate_path(self.path))
-        if not file.is_file():
-            return self.send_error(404)
-        data = file.read_bytes()
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        self.send_response(206 if wanted else 200)
-        if wanted:
-            first, last = wanted.groups()
-            start = int(first) if first else len(data) - int(last)
-            stop = int(last) + 1 if first and last else len(data)
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-            data = data[start:stop]
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-        return None
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def url(tmp_path):
-    """Where `tmp_path` is served over HTTP."""
-    handler = functools.partial(RangeHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -51,10 +51,9 @@ class CachedGatherer {
       : job_(job),
         view_(view),
         hash_(kernels.hash(job)),
-        probe_(kernels.probe),
         resolve_(kernels.resolve(job)),
+        step_(kernels.step(job, view)),
         copy_(gather_kernels().copy(job)),
-        settle_(kernels.settle(view)),
         missed_(missed) {}
 
   CachedCounts run(int64_t begin, int64_t end) {
@@ -71,10 +70,8 @@ class CachedGatherer {
       {
         const Speculation speculation;
         hash_(job_, view_, block(0));
-        probe_(view_, block(1), block(0));
         resolve_(job_, view_, block(2));
-        copy(block(3).rows, block(2).rows);
-        settle_(view_, block(3));
+        step_(job_, view_, copy_, block(3), block(2), block(1), block(0));
       }
       finish(block(3));
     }
@@ -82,21 +79,25 @@ class CachedGatherer {
   }
 
  private:
-  void copy(const GatherBlock& block, const GatherBlock& ahead) {
-    copy_(job_, block, ahead, job_.out + static_cast<size_t>(block.begin) * job_.out_row_bytes());
+  void copy(const GatherBlock& block) {
+    std::byte* out = job_.out + static_cast<size_t>(block.begin) * job_.out_row_bytes();
+    copy_(job_, block, GatherBlock(), out);
   }
 
   void finish(CacheBlock& block) {
     for (uint32_t left = block.disturbed; left != 0; left &= left - 1) {
       read_again(block, __builtin_ctz(left));
     }
+    const uint32_t all = static_cast<uint32_t>((uint64_t{1} << block.rows.count) - 1);
+    const uint32_t absent = block.present & block.absent, hits = block.present & ~block.absent;
+    counts_.hits += __builtin_popcount(hits);
+    counts_.absent += __builtin_popcount(absent);
+    for (uint32_t left = all & ~block.present; left != 0; left &= left - 1) {
+      missed_.push_back(block.rows.begin + __builtin_ctz(left));
+    }
+    if (!job_.found) return;
     for (int i = 0; i < block.rows.count; ++i) {
-      const bool is_here = block.ways[i] >= 0;
-      const bool is_absent = is_here && (block.absent >> i & 1) != 0;
-      counts_.hits += is_here && !is_absent;
-      counts_.absent += is_absent;
-      if (!is_here) missed_.push_back(block.rows.begin + i);
-      if (job_.found) job_.found[block.rows.begin + i] = is_here && !is_absent;
+      job_.found[block.rows.begin + i] = (hits >> i & 1) != 0;
     }
   }
 
@@ -105,7 +106,7 @@ class CachedGatherer {
     const uint64_t key = static_cast<uint64_t>(key_at(job_, position));
     const cache::Address address = view_.address(key);
     const cache::Bucket& bucket = view_.buckets[address.bucket];
-    block.ways[i] = -1;
+    block.present &= ~(1u << i);
     block.absent &= ~(1u << i);
     GatherBlock one;
     one.begin = position;
@@ -117,24 +118,23 @@ class CachedGatherer {
       const int way = view_.find(key, address);
       const bool is_absent = way >= 0 && (bucket.absent >> way & 1) != 0;
       one.rows[0] = way >= 0 && !is_absent ? view_.row(address.bucket, way) : job_.default_row;
-      copy(one, GatherBlock());
+      copy(one);
       cache::fence();
       if (cache::load_acquire(&bucket.sequence) != begun) continue;
-      block.ways[i] = static_cast<int8_t>(way);
+      block.present |= uint32_t{way >= 0} << i;
       block.absent |= uint32_t{is_absent} << i;
       return;
     }
     one.rows[0] = job_.default_row;
-    copy(one, GatherBlock());
+    copy(one);
   }
 
   const GatherJob& job_;
   const cache::View& view_;
   const CacheKernels::Hash hash_;
-  const CacheKernels::Probe probe_;
   const CacheKernels::Resolve resolve_;
+  const CacheKernels::Step step_;
   const GatherKernels::Copy copy_;
-  const CacheKernels::Settle settle_;
   std::vector<int64_t>& missed_;
   CachedCounts counts_;
 };

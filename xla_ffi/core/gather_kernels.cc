@@ -8,6 +8,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/fetch_row.h"
 #include "core/float_convert.h"
 #include "core/in_step.h"
 #include "core/load_key.h"
@@ -61,16 +62,6 @@ struct Scattered {
     return chunk ? chunk + r % job.chunk_rows * row_bytes : job.fill_row;
   }
 };
-
-// The hardware follows a row's first lines by itself; more requests than this only queue up.
-constexpr size_t kFetchBytes = 1024;
-
-inline void fetch_row(const std::byte* row, size_t row_bytes) {
-  const size_t end = row_bytes < kFetchBytes ? row_bytes : kFetchBytes;
-  for (size_t at = 0; at < end; at += 64) __builtin_prefetch(row + at);
-  // A row that does not start at a line's beginning may reach into one more.
-  if (row_bytes % 64 != 0) __builtin_prefetch(row + end - 1);
-}
 
 template <typename Key, bool kSparse, typename Rows>
 int resolve_rows(const GatherJob& job, GatherBlock& block) {

@@ -34,6 +34,8 @@ struct Piece {
 std::string first_unknown_key(const PartLookup& part) {
   const GatherJob& job = part.job();
   for (int64_t i = 0; i < job.count; ++i) {
+    // The row cache may have heard of keys that the base does not know.
+    if (job.found && job.found[i]) continue;
     const int64_t key = key_at(job, i);
     if (part.table().base->row_numbers({&key, 1}).front() < 0) return std::to_string(key);
   }

@@ -93,8 +93,8 @@ void PartLookup::ask() {
 }
 
 ResolvedMisses::Result PartLookup::finish() {
-  const bool leaves = resolved_->num_wanted() > 0 && hits_suffice();
-  ResolvedMisses::Result result = leaves ? resolved_->leave() : resolved_->finish();
+  const bool leaves = resolved_->num_wanted() > 0 && !resolved_->is_closed() && hits_suffice();
+  ResolvedMisses::Result result = leaves ? resolved_->leave(table_) : resolved_->finish();
   tally_.base.fetch_add(result.known, std::memory_order_relaxed);
   tally_.unknown.fetch_add(result.unknown, std::memory_order_relaxed);
   if (leaves) tally_.deferred = std::exchange(result.unanswered, 0);

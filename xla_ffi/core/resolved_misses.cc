@@ -19,6 +19,13 @@ ResolverRequest::Time deadline_after(double seconds) {
          std::chrono::duration_cast<ResolverRequest::Clock::duration>(patience);
 }
 
+// Of several reasons why rows did not come, which one to tell: damage is raised by whoever can, and
+// what only took too long may be over.
+int gravity(Outcome outcome, bool is_damage) {
+  if (outcome == Outcome::kFailed) return is_damage ? 4 : 2;
+  return outcome == Outcome::kClosed ? 3 : outcome == Outcome::kTimedOut ? 1 : 0;
+}
+
 // Offers the rows of a request to a cache.
 struct Promotion {
   std::shared_ptr<RowCache> cache;
@@ -98,6 +105,23 @@ ResolvedMisses::Result ResolvedMisses::finish() {
   return written(std::move(result));
 }
 
+ResolvedMisses::Result ResolvedMisses::leave(std::weak_ptr<Table> table) {
+  if (own_) {
+    own_->on_failure([table = std::move(table)](const ResolverRequest& request) {
+      const auto open = table.lock();
+      if (!open) return;
+      const auto code = request.is_damage() ? Failure::Code::kCorrupt : Failure::Code::kUnavailable;
+      Counters::add(open->counters.failures, 1);
+      open->failures.add({code,
+                          "hps.lookup(table='" + open->name + "'): " + request.message() + "; " +
+                              std::to_string(request.rows.size()) +
+                              " rows that were to come behind a call did not.",
+                          open->name});
+    });
+  }
+  return written({});
+}
+
 // Waits for the rows of some keys. Returns those that are worth asking for again: another call's
 // request may have failed for want of that call's time.
 std::vector<size_t> ResolvedMisses::collect(const std::vector<size_t>& wanted, Result& result) {
@@ -118,12 +142,13 @@ std::vector<size_t> ResolvedMisses::collect(const std::vector<size_t>& wanted, R
       again.push_back(i);
       continue;
     }
-    result.outcome = outcome;
     // Of a request that is under way there is nothing to read yet.
-    if (outcome == Outcome::kFailed) {
-      result.message = request->message();
-      result.is_damage = request->is_damage();
-    }
+    const bool has_failed = outcome == Outcome::kFailed;
+    const bool is_damage = has_failed && request->is_damage();
+    if (gravity(outcome, is_damage) < gravity(result.outcome, result.is_damage)) continue;
+    result.outcome = outcome;
+    result.is_damage = is_damage;
+    if (has_failed) result.message = request->message();
   }
   return again;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,9 +37,14 @@ class ResolvedMisses {
 
   /// Waits until the table's deadline at the longest. Positions without a row get the default one.
   Result finish();
+  /// Whether nothing is to come: the resolver was closed before it was asked.
+  bool is_closed() const {
+    return own_ && own_->wait(ResolverRequest::Time()) == ResolverRequest::Outcome::kClosed;
+  }
   /// Waits for nothing: all positions get the default row, and `unanswered` counts those whose
   /// keys have another.
-  Result leave() { return written({}); }
+  /// What fails behind that is kept in the table's log.
+  Result leave(std::weak_ptr<Table> table);
 
  private:
   void find_rows();

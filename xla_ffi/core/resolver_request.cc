@@ -56,13 +56,29 @@ void ResolverRequest::finish(Outcome outcome, std::vector<std::byte> data, std::
   if (promote_ && outcome == Outcome::kAnswered) promote_(data.data());
   promote_ = nullptr;
   leave_flight();
-  const std::lock_guard lock(mutex_);
-  outcome_ = outcome;
-  data_ = std::move(data);
-  message_ = std::move(message);
-  is_damage_ = is_damage;
-  is_finished_ = true;
-  finished_.notify_all();
+  std::function<void(const ResolverRequest&)> tell;
+  {
+    const std::lock_guard lock(mutex_);
+    outcome_ = outcome;
+    data_ = std::move(data);
+    message_ = std::move(message);
+    is_damage_ = is_damage;
+    is_finished_ = true;
+    finished_.notify_all();
+    tell.swap(tell_);
+  }
+  if (tell && outcome == Outcome::kFailed) tell(*this);
+}
+
+void ResolverRequest::on_failure(std::function<void(const ResolverRequest&)> tell) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!is_finished_) {
+      tell_ = std::move(tell);
+      return;
+    }
+  }
+  if (outcome_ == Outcome::kFailed) tell(*this);
 }
 
 void ResolverRequest::leave_flight() {

@@ -59,6 +59,9 @@ class ResolverRequest {
   /// Somebody more waits.
   void extend(Time deadline);
 
+  /// For who does not wait: called once the request has failed, or now where it has.
+  void on_failure(std::function<void(const ResolverRequest&)> tell);
+
   /// For lookups: how it has ended; kTimedOut also where it has not by that time.
   Outcome wait(Time deadline);
   /// Row of an answer.
@@ -80,6 +83,7 @@ class ResolverRequest {
   std::condition_variable finished_;
   Time deadline_;
   Promote promote_;
+  std::function<void(const ResolverRequest&)> tell_;
   bool is_taken_ = false;     // by the call that finishes it
   bool is_finished_ = false;  // what follows does not change any more
   Outcome outcome_ = Outcome::kTimedOut;

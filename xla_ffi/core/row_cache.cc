@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/row_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <string>
@@ -18,17 +16,6 @@ using cache::Insertion;
 
 // Insertions ask for the lines of those so far ahead.
 constexpr size_t kAhead = 8;
-
-void check_memory(const RowCacheLayout& layout) {
-  const size_t installed =
-      static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  if (layout.total_bytes > installed) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "row cache: " + std::to_string(layout.num_rows()) + " rows take " +
-                    std::to_string(layout.total_bytes) + " bytes, more than this machine's " +
-                    std::to_string(installed) + " bytes of memory. Make the cache smaller.");
-  }
-}
 
 void ask_for(const cache::View& view, int64_t key) {
   const cache::Address address = view.address(static_cast<uint64_t>(key));
@@ -60,7 +47,6 @@ uint32_t hotness(cache::Policy policy, uint32_t use) {
 
 RowCache::RowCache(const RowCacheOptions& options)
     : layout_(options), period_(first_period(options.policy)) {
-  check_memory(layout_);
   memory_ = Mapping::allocate(layout_.total_bytes);
   std::byte* data = memory_.data();
   view_.buckets = reinterpret_cast<cache::Bucket*>(data);
@@ -101,6 +87,7 @@ void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* row
     absents += rows[i] == nullptr && is_in;
     evidence.hot += result.evidence.hot;
     evidence.dead += result.evidence.dead;
+    evidence.halvings += result.evidence.halvings;
   });
   const auto outcome = [&](Insertion what) { return outcomes[static_cast<int>(what)]; };
   const auto add = [](Count& count, int64_t value) {
@@ -114,14 +101,15 @@ void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* row
   add(counters.stale, outcome(Insertion::kStale));
   add(counters.ghost_hits, ghost_hits);
   add(counters.absents, absents);
-  if (view_.policy.halving == 0 && evidence.hot != 0) judge(evidence);
+  if (view_.policy.halving == 0 && evidence.halvings != 0) judge(evidence);
 }
 
 void RowCache::judge(const cache::Evidence& evidence) {
   const std::lock_guard lock(mutex_);
   evidence_.hot += evidence.hot;
   evidence_.dead += evidence.dead;
-  if (evidence_.hot < cache::enough_evidence(view_.num_buckets)) return;
+  evidence_.halvings += evidence.halvings;
+  if (!cache::is_enough(evidence_, view_.num_buckets)) return;
   period_ = cache::adapted_period(period_, evidence_);
   evidence_ = {};
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/row_cache_layout.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <string>
@@ -37,6 +39,17 @@ size_t bucket_bytes(uint32_t row_stride, bool is_exact) {
 size_t usable_bytes(size_t budget) {
   const size_t unit = budget >= kHugePageBytes ? kHugePageBytes : kPageBytes;
   return budget / unit * unit;
+}
+
+void check_memory(const RowCacheLayout& layout) {
+  const size_t installed =
+      static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  if (layout.total_bytes > installed) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "row cache: " + std::to_string(layout.num_rows()) + " rows take " +
+                    std::to_string(layout.total_bytes) + " bytes, more than this machine's " +
+                    std::to_string(installed) + " bytes of memory. Make the cache smaller.");
+  }
 }
 
 void check(const RowCacheOptions& options) {
@@ -84,6 +97,7 @@ RowCacheLayout::RowCacheLayout(const RowCacheOptions& options) {
     set_size();
   }
   set_offsets();
+  check_memory(*this);
 }
 
 void RowCacheLayout::fit(size_t bytes) {
@@ -94,7 +108,7 @@ void RowCacheLayout::fit(size_t bytes) {
   if (usable < per_bucket + padding) {
     refuse(std::to_string(bytes) + " bytes hold no bucket of " + std::to_string(kWays) +
            " rows of " + std::to_string(row_bytes) + " bytes. Give it at least " +
-           std::to_string(round_up(per_bucket + padding, kPageBytes)) + " bytes.");
+           std::to_string(allocation_bytes(per_bucket + padding)) + " bytes.");
   }
   const size_t fitting = (usable - padding) / per_bucket;
   num_buckets = static_cast<uint32_t>(std::min<size_t>(fitting, kMaxBuckets));

@@ -6,7 +6,24 @@
 #include <iterator>
 #include <utility>
 
+#include "core/error.h"
+
 namespace jax_hps {
+
+Table::Table(std::string name, std::shared_ptr<const Base> base, Options options,
+             std::shared_ptr<RowCache> row_cache)
+    : name(std::move(name)),
+      base(std::move(base)),
+      row_cache(std::move(row_cache)),
+      options(options) {
+  if (!this->row_cache) return;
+  const size_t cached = this->row_cache->view().row_bytes, wanted = this->base->job().row_bytes();
+  if (cached != wanted) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "table '" + this->name + "': a row cache of " + std::to_string(cached) +
+                    " bytes a row does not fit rows of " + std::to_string(wanted) + " bytes.");
+  }
+}
 
 void FailureLog::add(Failure failure) {
   const std::lock_guard lock(mutex_);

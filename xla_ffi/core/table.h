@@ -52,12 +52,9 @@ class Table {
     int64_t hit_rate_threshold_ppm = kAlwaysWait;
   };
 
+  /// Throws Error(kInvalidArgument) where the cache is for rows of another size than the base's.
   Table(std::string name, std::shared_ptr<const Base> base, Options options,
-        std::shared_ptr<RowCache> row_cache = nullptr)
-      : name(std::move(name)),
-        base(std::move(base)),
-        row_cache(std::move(row_cache)),
-        options(options) {}
+        std::shared_ptr<RowCache> row_cache = nullptr);
 
   const std::string name;  ///< "server/model/table"
   const std::shared_ptr<const Base> base;

@@ -62,6 +62,14 @@ JAX_HPS_HD void begin(const PolicyOptions& options, Bucket& bucket, History& his
 
 // ---- hits ---------------------------------------------------------------------------------------
 
+/// Whether a hit of the way would change anything.
+template <Policy kPolicy>
+JAX_HPS_HD bool would_touch(const Bucket& bucket, int way) {
+  if (kPolicy == Policy::kLru) return nibble(bucket.uses(), way) != 0;
+  const uint32_t most = kPolicy == Policy::kS3Fifo ? kS3Uses : kMaxUse;
+  return ((load_hint(&bucket.use[way / 2]) >> ((way & 1) * 4)) & most) != most;
+}
+
 /// Remembers a hit. At most one store, none once the way could not stand better; hits that race
 /// may lose one another's.
 template <Policy kPolicy>
@@ -110,25 +118,32 @@ inline constexpr uint32_t kLongestPeriod = 8 * kWays;
 struct Evidence {
   uint32_t hot = 0;
   uint32_t dead = 0;
+  uint32_t halvings = 0;  ///< of how many buckets
 };
 
 /// The period that evidence asks for. Hashing gives every bucket the same mix of keys, so one
 /// period does for all. Where favourites stay, few hot rows die, and a long memory tells rows
 /// apart; where they change, counters of the past keep the new ones out.
 ///
+/// Where next to no row ever gets hot, the period is too short to tell: many rows are then used
+/// alike, and seldom.
+///
 /// The limits are from simulations of Zipf 1.05 and 1.2, stationary and with drifts of 0.001 to
 /// 0.01 of the ranks a batch (`python -m benchmarks policies`): growing at more than 10 % of dead
 /// rows loses under drift, shrinking at less than 15 % loses where there is none.
 JAX_HPS_HD uint32_t adapted_period(uint32_t period, const Evidence& evidence) {
   const uint64_t dead_percent = uint64_t{100} * evidence.dead;
+  const bool nothing_is_hot = evidence.hot <= evidence.halvings / 64;
+  if (nothing_is_hot && period < kLongestPeriod) return period * 2;
   if (dead_percent > uint64_t{18} * evidence.hot && period > kShortestPeriod) return period / 2;
   if (dead_percent < uint64_t{8} * evidence.hot && period < kLongestPeriod) return period * 2;
   return period;
 }
 
-/// How many hot rows it takes to judge by.
-JAX_HPS_HD uint32_t enough_evidence(uint32_t num_buckets) {
-  return num_buckets / 16 > 256 ? num_buckets / 16 : 256;
+/// Whether there is enough to judge by: hot rows, or halvings that found next to none.
+JAX_HPS_HD bool is_enough(const Evidence& evidence, uint32_t num_buckets) {
+  const uint32_t wanted = num_buckets / 16 > 256 ? num_buckets / 16 : 256;
+  return evidence.hot >= wanted || evidence.halvings / 8 >= num_buckets;
 }
 
 /// Marks of a way: 0, or by how much its counter exceeded 4 when it was halved.
@@ -143,6 +158,7 @@ JAX_HPS_HD uint64_t halved(uint64_t uses) { return (uses >> 1) & 0x7777777777777
 /// Halves all counters of a bucket; those of hot rows that have died fall to 0 at once.
 JAX_HPS_HD Evidence halve(Bucket& bucket, History& history) {
   Evidence evidence;
+  evidence.halvings = 1;
   uint64_t uses = bucket.uses();
   for (int way = 0; way < kWays; ++way) {
     const uint32_t was_hot = mark(history.marks, way);
