@@ -177,6 +177,7 @@ void bind_row_cache(py::module_& module) {
         options.bytes = max_bytes;
         options.key_bits = key_bits;
         const RowCacheLayout layout(options);
+        check_memory(layout);
         return py::make_tuple(layout.num_rows(), layout.total_bytes);
       },
       py::kw_only(), py::arg("row_bytes"), py::arg("num_rows") = 0, py::arg("max_bytes") = 0,

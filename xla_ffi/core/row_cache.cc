@@ -47,6 +47,7 @@ uint32_t hotness(cache::Policy policy, uint32_t use) {
 
 RowCache::RowCache(const RowCacheOptions& options)
     : layout_(options), period_(first_period(options.policy)) {
+  check_memory(layout_);
   memory_ = Mapping::allocate(layout_.total_bytes);
   std::byte* data = memory_.data();
   view_.buckets = reinterpret_cast<cache::Bucket*>(data);

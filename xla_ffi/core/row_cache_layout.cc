@@ -41,17 +41,6 @@ size_t usable_bytes(size_t budget) {
   return budget / unit * unit;
 }
 
-void check_memory(const RowCacheLayout& layout) {
-  const size_t installed =
-      static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  if (layout.total_bytes > installed) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "row cache: " + std::to_string(layout.num_rows()) + " rows take " +
-                    std::to_string(layout.total_bytes) + " bytes, more than this machine's " +
-                    std::to_string(installed) + " bytes of memory. Make the cache smaller.");
-  }
-}
-
 void check(const RowCacheOptions& options) {
   if (options.row_bytes < 1 || options.row_bytes > kMaxRowBytes) {
     refuse("expected rows of 1 to " + std::to_string(kMaxRowBytes) + " bytes, got " +
@@ -71,6 +60,17 @@ void check(const RowCacheOptions& options) {
 }
 
 }  // namespace
+
+void check_memory(const RowCacheLayout& layout) {
+  const size_t installed =
+      static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  if (layout.total_bytes > installed) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "row cache: " + std::to_string(layout.num_rows()) + " rows take " +
+                    std::to_string(layout.total_bytes) + " bytes, more than this machine's " +
+                    std::to_string(installed) + " bytes of memory. Make the cache smaller.");
+  }
+}
 
 RowCacheLayout::RowCacheLayout(const RowCacheOptions& options) {
   check(options);
@@ -97,7 +97,6 @@ RowCacheLayout::RowCacheLayout(const RowCacheOptions& options) {
     set_size();
   }
   set_offsets();
-  check_memory(*this);
 }
 
 void RowCacheLayout::fit(size_t bytes) {

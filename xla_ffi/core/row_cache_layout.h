@@ -41,4 +41,7 @@ struct RowCacheLayout {
   void fit(size_t bytes);
 };
 
+/// Throws Error(kInvalidArgument) where the machine has not so much memory.
+void check_memory(const RowCacheLayout& layout);
+
 }  // namespace jax_hps
