@@ -41,9 +41,11 @@ format: $(VENV)/.built  ## Format Python and C++
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.cc' '*.h')
 
-bench: $(VENV)/.built  ## Measure; needs 8 GiB of memory and disk and some twenty minutes
+bench: $(VENV)/.built  ## Measure; needs 8 GiB of memory and disk and some forty minutes
 	$(BIN)/python -m benchmarks lookup --json benchmarks/results/lookup.json
 	$(BIN)/python -m benchmarks storage --json benchmarks/results/storage.json
+	$(BIN)/python -m benchmarks cache --json benchmarks/results/cache.json
+	$(BIN)/python -m benchmarks policies --json benchmarks/results/policies.json
 
 wheel: $(VENV)/.tools  ## A wheel for this Python, in dist/
 	$(PIP) wheel -q --no-deps -w dist .

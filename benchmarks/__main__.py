@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The jax_hps authors
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks lookup|storage|cache|policies|report`."""
+"""`python -m benchmarks lookup|storage|ingest|cache|policies|report`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     suites = parser.add_subparsers(dest="suite", required=True)
-    for name in ("lookup", "storage", "cache", "policies"):
+    for name in ("lookup", "storage", "ingest", "cache", "policies"):
         suite = suites.add_parser(name, help=f"run the {name} suite")
         suite.add_argument("--quick", action="store_true", help="small, to try it out")
         suite.add_argument("--json", type=Path, help="leave the rows in this file")
@@ -74,6 +74,10 @@ def measure(arguments: argparse.Namespace) -> Results:
         from . import lookup
 
         lookup.measure(run, arguments.allocator)
+    elif arguments.suite == "ingest":
+        from . import ingest
+
+        ingest.measure(run)
     elif arguments.suite == "cache":
         from . import cache
 

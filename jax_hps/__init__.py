@@ -9,6 +9,7 @@ from importlib.metadata import version as _version
 
 from . import errors as errors
 from . import flax as flax
+from . import ingest as ingest
 from .caching import CacheStats as CacheStats
 from .config import CacheSpec as CacheSpec
 from .config import TableSpec as TableSpec

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
-from .caching import CacheStats, HotKeysFile, RowCacheWork, make_row_cache
+from .caching import CacheStats, make_row_cache
 from .config import TableSpec
 from .errors import ClosedError, ConfigError, TableDataError
 from .failures import Failure
@@ -21,6 +21,7 @@ from .storage.dtypes import cast_rows
 from .storage.opening import open_version
 from .storage.version import TableVersion
 from .table import Table
+from .warm_start import HotKeysFile, RowCacheWork
 from .warming import PageCacheWork, Warming, WarmingWork
 
 # A local table that does not answer for so long is an error: its disk must be dead.

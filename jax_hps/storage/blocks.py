@@ -35,7 +35,8 @@ class RowSource:
         dtype: dtype of the blocks' rows, one of `ROW_DTYPES`.
         key_dtype: name of the dtype that all keys fit.
         is_dense: whether the blocks come without keys.
-        expected_rows: rows of all blocks together; None until an iterator's end.
+        expected_rows: rows of all blocks together; None where an iterator does not
+            say so in an attribute of this name.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class RowSource:
             self.expected_rows = int(rows.shape[0]) if rows.shape else None
             pairs: Iterator[Any] = iter([(keys, rows)])
         else:
-            self.expected_rows = None
+            # Ours know how many rows will come, others need not.
+            self.expected_rows = getattr(rows, "expected_rows", None)
             pairs = self._iterate(rows, keys)
         self._pieces = self._cut_all(pairs, is_array=is_array)
         self._first = next(self._pieces, None)

@@ -65,15 +65,19 @@ class TensorStoreArray:
         name: path or URL, for errors.
         shape: sizes of its dimensions.
         dtype: NumPy's dtype of its elements.
+        chunk_rows: rows of a chunk, which is decoded as a whole.
     """
 
-    def __init__(self, driver: str, kvstore: dict[str, Any] | str, name: str) -> None:
+    def __init__(
+        self, driver: str, kvstore: dict[str, Any] | str, name: str, **options: Any
+    ) -> None:
         """Open an array.
 
         Args:
             driver: TensorStore's name of it: "zarr3", "zarr", "n5".
             kvstore: TensorStore's specification of the array's folder.
             name: path or URL, for errors.
+            **options: more of the driver's specification.
 
         Raises:
             TableNotFoundError: there is no such array.
@@ -81,12 +85,13 @@ class TensorStoreArray:
             TierUnavailableError: the store did not answer.
         """
         self.name = name
-        spec = {
+        spec: dict[str, Any] = {
             "driver": driver,
             "kvstore": kvstore,
             # A version never changes, so nothing cached has to be asked for again.
             "recheck_cached_data": "open",
             "recheck_cached_metadata": "open",
+            **options,
         }
         try:
             opening = ts.open(spec, open=True, read=True, context=context())
@@ -95,6 +100,8 @@ class TensorStoreArray:
             raise _translated(error, name) from error
         self.shape: tuple[int, ...] = tuple(self._array.shape)
         self.dtype: np.dtype[Any] = self._array.dtype.numpy_dtype
+        chunk = self._array.chunk_layout.read_chunk.shape or (1,)
+        self.chunk_rows: int = chunk[0] or 1
 
     def read_rows(
         self, numbers: NDArray[np.int64], *, timeout_s: float | None = None
@@ -136,17 +143,19 @@ class TensorStoreArray:
                 f"{self.name}: no answer within {timeout_s:.3g} s."
             ) from error
         except (ValueError, NotImplementedError) as error:
-            raise _translated(error, self.name) from error
+            raise _translated(error, self.name, missing=CorruptTableError) from error
 
 
-def _translated(error: Exception, name: str) -> HpsError:
+def _translated(
+    error: Exception, name: str, *, missing: type[HpsError] = TableNotFoundError
+) -> HpsError:
     """Our error for one of TensorStore's, whose messages begin with a status code."""
     # What follows is the whole specification, and helps nobody.
     text = str(error).partition(" [tensorstore_spec=")[0]
     message = f"{name}: TensorStore says: {text or 'no answer in time'}"
     code = text.partition(":")[0]
     if code == "NOT_FOUND":
-        return TableNotFoundError(message)
+        return missing(message)
     if code in _DAMAGED:
         return CorruptTableError(message)
     return TierUnavailableError(message)

@@ -22,6 +22,13 @@ def test_the_public_names_are_these_and_have_docstrings():
         assert getattr(hps, name).__doc__, name
 
 
+def test_the_formats_that_are_ingested_are_these():
+    formats = {"hugectr", "npy", "orbax", "parquet", "safetensors"}
+    assert set(hps.ingest.__all__) == formats
+    for name in formats:
+        assert getattr(hps.ingest, name).__doc__, name
+
+
 def test_every_error_is_ours_and_a_built_in():
     for name in PUBLIC:
         error = getattr(hps, name)
@@ -37,10 +44,14 @@ def test_every_error_is_ours_and_a_built_in():
 def test_import_needs_no_extras_and_starts_no_backend(run_python):
     run_python("""
 import sys
-for name in ("flax", "tensorflow", "redis", "zarr", "optax", "matplotlib"):
+for name in (
+    "flax", "tensorflow", "redis", "zarr", "optax", "matplotlib", "pyarrow",
+    "safetensors", "orbax",
+):
     sys.modules[name] = None
 import jax_hps
 import jax_hps.flax
+import jax_hps.ingest
 from jax._src import xla_bridge
 assert not xla_bridge._backends, "importing must not start a backend"
 """)

@@ -12,9 +12,9 @@ PROGRAM = """
 import sys, threading
 import jax, numpy as np
 import jax_hps as hps
-from jax_hps import caching
+from jax_hps import warm_start
 
-caching.KEYS_PER_STEP = 1  # as slow as it gets
+warm_start.KEYS_PER_STEP = 1  # as slow as it gets
 path, hot_keys, show = sys.argv[1:]
 cache = hps.CacheSpec(fraction=1.0)
 spec = hps.TableSpec(name="t", path=path, row_cache=cache, hot_keys=hot_keys)

@@ -13,7 +13,7 @@ import pytest
 from cache_checks import BASES, POLICIES, RESOLVED, assert_same, saved_hot_keys
 
 import jax_hps as hps
-from jax_hps import caching
+from jax_hps import warm_start
 from jax_hps.storage import hot_keys, progress
 
 ROOM = hps.CacheSpec(rows=8192)  # for every row of the tables below
@@ -45,7 +45,7 @@ def hot_file(model):
 @pytest.fixture
 def small_steps(monkeypatch):
     """Warming reads 16 rows at a time."""
-    monkeypatch.setattr(caching, "KEYS_PER_STEP", 16)
+    monkeypatch.setattr(warm_start, "KEYS_PER_STEP", 16)
 
 
 @pytest.fixture
