@@ -3,7 +3,6 @@
 #include "core/row_cache.h"
 
 #include <algorithm>
-#include <bit>
 #include <string>
 
 #include "core/cache/change.h"
@@ -62,14 +61,6 @@ RowCache::RowCache(const RowCacheOptions& options)
   for (uint32_t i = 0; i < view_.num_buckets; ++i) {
     cache::begin(view_.policy, view_.buckets[i], view_.history[i]);
   }
-}
-
-int64_t RowCache::num_cached() const {
-  int64_t count = 0;
-  for (uint32_t i = 0; i < view_.num_buckets; ++i) {
-    count += std::popcount(__atomic_load_n(&view_.buckets[i].occupied, __ATOMIC_RELAXED));
-  }
-  return count;
 }
 
 void RowCache::insert(std::span<const int64_t> keys, const std::byte* const* rows,

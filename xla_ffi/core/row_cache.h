@@ -53,7 +53,8 @@ class RowCache {
   bool is_exact() const { return layout_.is_exact; }
   /// Bytes of memory, metadata included; known beforehand from RowCacheLayout.
   size_t nbytes() const { return layout_.total_bytes; }
-  int64_t num_cached() const;
+  /// What the counters come to: calls under way may be missing.
+  int64_t num_cached() const { return counters.fills - counters.erasures; }
 
   /// What a call that may miss begins with, and hands on with the rows that it resolves.
   struct Batch {
